@@ -1,0 +1,223 @@
+"""Settings, all of them from the environment. What production needs and lacks is an error that names it."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from tenancy.database_url import parse_database_url
+from tenancy.exceptions import DatabaseURLError
+from tenancy.registry import Registry
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+
+def env_flag(name: str) -> bool:
+    text = os.environ.get(name, "").strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    raise ImproperlyConfigured(f"{name} is '{text}'; write 1 or 0.")
+
+
+DEBUG = env_flag("DEBUG")
+
+
+def env(name: str, development: str) -> str:
+    """The variable, or what will do for development only."""
+    value = os.environ.get(name, "")
+    if not value and not DEBUG:
+        raise ImproperlyConfigured(f"{name} is not set. Production needs it; for development set DEBUG=1.")
+    return value or development
+
+
+SECRET_KEY = env("SECRET_KEY", "development-only-and-known-to-everybody-who-can-read-this-line")
+ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
+
+# Control plane first, then what lives in the tenants' databases: see docs/decisions.md.
+TENANT_APPS = ["catalog"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "tenancy",
+    "users",
+    *TENANT_APPS,
+    "project",
+]
+
+MIDDLEWARE = [
+    "tenancy.middleware.TenantScopeMiddleware",  # outermost: it empties the context after everything else
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
+APPEND_SLASH = False  # an API that redirects loses bodies; a path without its slash is a 404
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Databases: the control plane, and one per tenant. "default" is empty on purpose, see docs/decisions.md.
+
+TENANTS_FILE = Path(os.environ.get("TENANTS_FILE") or BASE_DIR / "tenants.yaml")
+TENANCY_MAX_FILE_BYTES = 4 * 1024 * 1024
+
+try:
+    _control = parse_database_url(
+        os.environ.get("CONTROL_DATABASE_URL") or "sqlite:///var/control.sqlite3",
+        folder=BASE_DIR,
+        environ=os.environ,
+        placeholders=False,
+    )
+except DatabaseURLError as exc:
+    raise ImproperlyConfigured(f"CONTROL_DATABASE_URL: {exc}.") from None
+
+TENANCY_REGISTRY = Registry.load(
+    TENANTS_FILE, control=_control, production=not DEBUG, max_bytes=TENANCY_MAX_FILE_BYTES
+)
+DATABASES = {"default": {}, "control": _control, **TENANCY_REGISTRY.databases()}
+DATABASE_ROUTERS = ["tenancy.routers.TenantRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# People
+
+AUTH_USER_MODEL = "users.User"
+USERS_UNICODE_LOCAL_PART = False
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# Tokens
+
+JWT_KEYS_DIR = Path(env("JWT_KEYS_DIR", str(VAR_DIR / "jwt-keys")))
+JWT_ISSUER = env("JWT_ISSUER", "http://127.0.0.1:8000")
+JWT_AUDIENCE = env("JWT_AUDIENCE", "freehold")
+TOKEN_FAMILY_LIFETIME = timedelta(days=7)  # however often it is refreshed
+SIMPLE_JWT = {
+    "ALGORITHM": "RS256",
+    "SIGNING_KEY": None,  # its default is SECRET_KEY; users.tokens signs with the keys of JWT_KEYS_DIR
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(hours=12),
+    "LEEWAY": timedelta(seconds=15),
+    "USER_ID_CLAIM": "sub",
+    "CHECK_REVOKE_TOKEN": False,
+}
+
+# The API
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.TenantJWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["users.permissions.MayUseTenant"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["tenancy.rest.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "tenancy.rest.pagination.Pagination",
+    "DEFAULT_SCHEMA_CLASS": "tenancy.rest.openapi.ApiSchema",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe what the schema describes better
+    "EXCEPTION_HANDLER": "tenancy.rest.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Freehold",
+    "DESCRIPTION": (
+        "Every tenant owns its own database; your token says which one you work in.\n\n"
+        "**To try calls from this page:** open *Sign in* (`POST /api/token/`), send your e-mail and "
+        "password, copy `access` from the answer, press **Authorize** and paste it. In the demo that is "
+        "`ada@example.com` with `correct-horse-battery`. An access token lasts five minutes; "
+        "*Refresh* gives the next one.\n\n"
+        "Every error is `{detail, code}`; a 503 or 429 says in `Retry-After` when to try again."
+    ),
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["users.permissions.Anyone"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"Role": "users.models.Role"},
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
+}
+
+# Places and formats
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+if not DEBUG:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+
+# Security. TLS ends at the proxy in front, which says so in X-Forwarded-Proto.
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+X_FRAME_OPTIONS = "DENY"
+# W008 wants a redirect from http to https. A token sent in plain text has leaked already; redirecting
+# would hide it. The proxy closes port 80, and probes use it without TLS.
+SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}

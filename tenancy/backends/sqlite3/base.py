@@ -1,0 +1,45 @@
+"""SQLite: one file per tenant. Opening never makes a file; only maintenance does."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+from tenancy.backends.wrapper import TenancyWrapper
+
+
+class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
+    #: Device and inode of the open file.
+    file_identity: tuple[int, int] | None = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        path = Path(params["database"])
+        if self.maintenance and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Made here, so that nobody else on the machine can read it from the first moment.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # mode=rw: a missing file is a tenant that is unavailable, not a new and empty one.
+        params["database"] = f"file:{urllib.parse.quote(str(path))}?mode=rw"
+        return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        self.file_identity = self._identify_file()
+        return connection
+
+    def is_usable(self) -> bool:
+        """A file that was deleted or replaced stays readable through an open connection; we must not
+        go on with it. One ``stat`` per request."""
+        return self.file_identity is not None and self.file_identity == self._identify_file()
+
+    def _identify_file(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.settings_dict["NAME"])
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

@@ -1,0 +1,155 @@
+"""Every way tenancy can refuse, each with the value at fault and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import OperationalError
+
+
+class TenancyError(Exception):
+    """Base of all errors raised by ``tenancy``."""
+
+
+class NoTenant(TenancyError):
+    """A tenant was needed and none is in context."""
+
+    def __init__(self, what: str = "This operation") -> None:
+        super().__init__(
+            f"{what} needs a tenant and none is in context. "
+            "Wrap it in `with tenant_context(tenant_id):`."
+        )
+
+
+class WrongTenant(TenancyError):
+    """One tenant's data was touched while another tenant is in context."""
+
+    def __init__(self, what: str, belongs_to: str, current: str) -> None:
+        self.belongs_to = belongs_to
+        self.current = current
+        super().__init__(
+            f"{what} belongs to tenant '{belongs_to}', but the tenant in context is "
+            f"'{current}'. Work on it inside `with tenant_context('{belongs_to}'):`."
+        )
+
+
+class TenantLocked(TenancyError):
+    """Code inside a request tried to enter a tenant other than the request's."""
+
+    def __init__(self, wanted: str, current: str | None) -> None:
+        self.wanted = wanted
+        self.current = current
+        super().__init__(
+            f"A request is bound to one tenant ('{current or 'none'}'), so '{wanted}' cannot be "
+            "entered inside it. Do that work in a command or a job."
+        )
+
+
+class NoRequestScope(TenancyError):
+    """Authentication found no open scope to put the tenant in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No request scope is open. Put 'tenancy.middleware.TenantScopeMiddleware' first in "
+            "MIDDLEWARE."
+        )
+
+
+class TenantNotFound(TenancyError, LookupError):
+    """The id is not in tenants.yaml."""
+
+    def __init__(self, tenant_id: str, known: Iterable[str] = ()) -> None:
+        self.tenant_id = tenant_id
+        close = difflib.get_close_matches(tenant_id, list(known), n=1)
+        guess = f" (did you mean '{close[0]}'?)" if close else ""
+        super().__init__(
+            f"Unknown tenant '{tenant_id}'{guess}. Add it to tenants.yaml, then run "
+            f"`manage.py migrate --database {tenant_id}`."
+        )
+
+
+class RegistryUnavailable(TenancyError):
+    """No valid tenants.yaml was ever read, so no tenant can be served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a tenants.yaml: where it is and what to do about it."""
+
+    line: int
+    path: str
+    text: str
+
+    def describe(self, file: str) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{file}:{self.line}: {where}{self.text}"
+
+
+class TenantsFileError(TenancyError, ValueError):
+    """tenants.yaml was refused; ``str()`` gives one line per problem, never a secret."""
+
+    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problem.describe(file) for problem in self.problems))
+
+
+class DatabaseURLError(TenancyError, ValueError):
+    """A database URL was refused. The message never repeats the URL."""
+
+
+class DatabaseFault(TenancyError, OperationalError):
+    """A database cannot be used now. It is also Django's ``OperationalError``."""
+
+    def __init__(self, alias: str, message: str) -> None:
+        self.alias = alias
+        super().__init__(message)
+
+
+class DatabaseUnavailable(DatabaseFault):
+    """The database of ``alias`` is missing, down, or does not let us in."""
+
+    def __init__(self, alias: str, reason: str = "it cannot be reached") -> None:
+        super().__init__(alias, f"The database of '{alias}' is unavailable: {reason}.")
+
+
+class DatabaseBusy(DatabaseFault):
+    """The database of ``alias`` did not answer in time, or has no connection free."""
+
+    def __init__(self, alias: str, reason: str = "it has no connection free") -> None:
+        super().__init__(alias, f"The database of '{alias}' is busy: {reason}.")
+
+
+class TenantMigrating(DatabaseFault):
+    """The tenant's database has no stamp yet, or its schema is behind the code."""
+
+    def __init__(self, alias: str, reason: str) -> None:
+        super().__init__(
+            alias,
+            f"The database of tenant '{alias}' {reason}. Run `manage.py migrate --database {alias}`.",
+        )
+
+
+class StampMismatch(DatabaseUnavailable):
+    """The database is stamped with another owner: two entries swapped, or a wrong restore."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            alias,
+            "its stamp names another owner. Check the entry's URL in tenants.yaml; a stamp is never "
+            "changed",
+        )
+
+
+class UnstampedDatabase(TenancyError):
+    """A database with tables but no stamp is not ours to migrate."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"The database of tenant '{alias}' has tables but no stamp, so nothing was changed. Check "
+            "its URL in tenants.yaml; if the database really is this tenant's, run "
+            f"`manage.py tenants provision {alias} --adopt`."
+        )

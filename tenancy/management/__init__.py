@@ -1,0 +1,42 @@
+"""Where ``manage.py`` begins: what goes wrong before a command runs is one line, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+from tenancy.exceptions import DatabaseFault, TenancyError
+
+
+def execute(argv: list[str]) -> None:
+    """Run a management command. Exits 1 on bad data, 2 on wrong usage, 130 when interrupted."""
+    try:
+        execute_from_command_line(argv)
+    except ImproperlyConfigured as exc:
+        if "supply the ENGINE value" in str(exc):
+            # Django's words for its dummy backend: the command used the alias "default".
+            from django.conf import settings
+
+            from tenancy.management.alias import name_the_aliases
+
+            sys.stderr.write(f"error: There is no default database. {name_the_aliases(settings.DATABASES)}\n")
+            sys.exit(2)
+        sys.exit(f"error: {exc}")
+    except DatabaseFault as exc:
+        sys.exit(f"error: {exc}{_reason(exc)}")
+    except TenancyError as exc:
+        sys.exit(f"error: {exc}")
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) left. Python would complain again while closing stdout.
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _reason(exc: BaseException) -> str:
+    """The driver's first line, which names a server for the operator but never a password."""
+    lines = str(exc.__cause__).strip().splitlines() if exc.__cause__ else []
+    return f" ({lines[0]})" if lines else ""

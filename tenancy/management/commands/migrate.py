@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.core.management.commands.migrate import Command as StockCommand
+
+from tenancy.connections import maintenance
+from tenancy.exceptions import StampMismatch, UnstampedDatabase
+from tenancy.management.alias import AliasCommand
+from tenancy.planes import plane_of_alias, plane_of_app
+from tenancy.schema import needs_stamp
+
+
+class Command(AliasCommand, StockCommand):
+    help = "Updates the schema of one database: the control plane's, or one tenant's."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        alias = options["database"]
+        self.refuse_other_plane(alias, options.get("app_label"))
+        with maintenance(alias) as connection:
+            try:
+                needs_stamp(connection)
+            except (StampMismatch, UnstampedDatabase) as exc:
+                raise CommandError(str(exc)) from exc
+            super().handle(*args, **options)
+
+    def refuse_other_plane(self, alias: str, app_label: str | None) -> None:
+        if app_label is None or app_label not in apps.app_configs:
+            return  # stock says what it says about an app that is not there
+        plane = plane_of_app(app_label)
+        if plane is not plane_of_alias(alias):
+            where = "the control plane" if plane.value == "control" else "the tenants"
+            raise CommandError(f"App '{app_label}' belongs to {where}, and '{alias}' does not hold it.")

@@ -1,0 +1,41 @@
+"""From a database's complaint about a constraint to the sentence its model has for it."""
+
+from __future__ import annotations
+
+import re
+
+from django.apps import apps
+from django.conf import settings
+from django.db import Error
+from django.db.models import BaseConstraint, Model, UniqueConstraint
+
+_SQLITE_CHECK = re.compile(r"^CHECK constraint failed: (\w+)$")
+_SQLITE_UNIQUE = re.compile(r"^UNIQUE constraint failed: (.+)$")
+
+
+def explain(error: Error) -> str:
+    """What to tell the client: the constraint's ``violation_error_message``, or a general sentence."""
+    cause = error.__cause__
+    name = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    message = str(cause)
+    check = _SQLITE_CHECK.match(message)
+    unique = _SQLITE_UNIQUE.match(message)
+    for model in _tenant_models():
+        for constraint in model._meta.constraints:
+            if constraint.name == (name or (check and check[1])) or (
+                unique and _columns(model, constraint) == unique[1]
+            ):
+                return str(constraint.get_violation_error_message())
+    return "A rule of the data forbids this."
+
+
+def _tenant_models() -> list[type[Model]]:
+    return [model for label in settings.TENANT_APPS for model in apps.get_app_config(label).get_models()]
+
+
+def _columns(model: type[Model], constraint: BaseConstraint) -> str | None:
+    """The columns of a unique constraint, as SQLite names them."""
+    if not isinstance(constraint, UniqueConstraint):
+        return None
+    meta = model._meta
+    return ", ".join(f"{meta.db_table}.{meta.get_field(field).column}" for field in constraint.fields)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+
+
+class Pagination(PageNumberPagination):
+    """``page`` and ``page_size``: 20, more than 200 is clamped, nonsense is refused."""
+
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 200
+
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get(self.page_size_query_param)
+        if text is None:
+            return self.page_size
+        if not (text.isascii() and text.isdigit() and text.strip("0")):
+            raise ValidationError({self.page_size_query_param: ["A whole number from 1 on."]})
+        # By length first: int() of a thousand digits is work for nothing.
+        return self.max_page_size if len(text) > 6 else min(int(text), self.max_page_size)
+
+    def get_paginated_response_schema(self, schema: Any) -> Any:
+        described = super().get_paginated_response_schema(schema)
+        described["required"] = ["count", "next", "previous", "results"]
+        return described

@@ -1,0 +1,48 @@
+"""Serializers that say no to what they do not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
+
+
+class StrictMixin:
+    """An unknown name in the body is an error: a misspelt field must not be lost in silence.
+
+    Read-only fields are known, and ignored, so that what was read can be sent back whole.
+    """
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [name for name in data if name not in self.fields]  # type: ignore[attr-defined]
+            if unknown:
+                raise serializers.ValidationError({name: ["Unknown field."] for name in sorted(unknown)})
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class StrictSerializer(StrictMixin, serializers.Serializer[Any]):
+    """A plain serializer that refuses unknown fields."""
+
+
+class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
+    """A model serializer that refuses unknown fields and leaves uniqueness to the database.
+
+    A query before the write cannot decide a race; the constraint does, and answers 409.
+    """
+
+    def get_validators(self) -> list[Any]:
+        return []
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        field_class, kwargs = super().build_standard_field(field_name, model_field)
+        kwargs["validators"] = [
+            validator
+            for validator in kwargs.get("validators", [])
+            if not isinstance(validator, UniqueValidator)
+        ]
+        if not kwargs["validators"]:
+            del kwargs["validators"]
+        return field_class, kwargs

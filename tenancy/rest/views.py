@@ -1,0 +1,96 @@
+"""What the views of a tenant app build on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.cache import patch_vary_headers
+from rest_framework import status, viewsets
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenancy.rest.etags import check_preconditions, etag_of, is_unchanged
+from tenancy.transactions import tenant_atomic
+
+
+class ApiViewMixin:
+    """For every view of the API: says on each answer who may keep it and what it depends on."""
+
+    cache_control = "private, no-cache"
+    # Without OPTIONS: the schema describes the API better, and needs no object to be read for it.
+    http_method_names = ("get", "head", "post", "put", "patch", "delete")
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+        response.headers.setdefault("Cache-Control", self.cache_control)
+        patch_vary_headers(response, ["Authorization", "Accept"])
+        return response
+
+
+class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):
+    """CRUD over one model of a tenant app.
+
+    Each write is one transaction on the tenant's database; an error that DRF turns into a 4xx leaves it
+    as an exception first, and so rolls it back. A write to one object locks its row, then compares
+    ``If-Match``. Reads carry an ETag. Unknown query parameters are refused.
+    """
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with tenant_atomic():
+            return super().create(request, *args, **kwargs)
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with tenant_atomic():
+            return super().update(request, *args, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with tenant_atomic():
+            return super().destroy(request, *args, **kwargs)
+
+    def get_object(self) -> Any:
+        instance = super().get_object()
+        if self.request.method not in SAFE_METHODS:
+            check_preconditions(self.request, etag_of(self.get_serializer(instance).data))
+        return instance
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.detail:
+            self._refuse_unknown_parameters(set())
+            return queryset if self.request.method in SAFE_METHODS else self.lock(queryset)
+        self._refuse_unknown_parameters(self._parameters(queryset))
+        return super().filter_queryset(queryset)
+
+    def lock(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The queryset that a write reads its object from. SQLite has no row locks and needs none: a
+        transaction that may write is alone from its first statement on (``BEGIN IMMEDIATE``)."""
+        return queryset.select_for_update(of=("self",))
+
+    def _parameters(self, queryset: QuerySet[Any]) -> set[str]:
+        names = {"page", "page_size"}
+        for backend_class in self.filter_backends:
+            backend: Any = backend_class()
+            if hasattr(backend, "get_filterset_class"):
+                filterset_class = backend.get_filterset_class(self, queryset)
+                names |= set(filterset_class.base_filters) if filterset_class else set()
+            else:
+                names |= {parameter["name"] for parameter in backend.get_schema_operation_parameters(self)}
+        return names
+
+    def _refuse_unknown_parameters(self, known: set[str]) -> None:
+        unknown = sorted(set(self.request.query_params) - known)
+        if unknown:
+            raise ValidationError({name: ["Unknown parameter."] for name in unknown})
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return {"Location": f"{self.request.path}{data['id']}/"}
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Response) and response.status_code in (200, 201):
+            etag = etag_of(response.data)
+            if request.method in SAFE_METHODS and is_unchanged(request, etag):
+                response = Response(status=status.HTTP_304_NOT_MODIFIED)
+            response.headers["ETag"] = etag
+        return super().finalize_response(request, response, *args, **kwargs)

@@ -1,0 +1,48 @@
+"""The database router: each query goes to the database of the tenant in context, or nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+
+from tenancy.context import current_tenant, require_tenant
+from tenancy.exceptions import WrongTenant
+from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
+
+
+class TenantRouter:
+    """Fails closed: it raises rather than return None, upon which Django would guess ``default``."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return self._route(model, hints)
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return self._route(model, hints)
+
+    def _route(self, model: type[Model], hints: dict[str, Any]) -> str:
+        if plane_of_app(model._meta.app_label) is Plane.CONTROL:
+            return CONTROL_ALIAS
+        tenant = require_tenant(f"'{model._meta.label}'")
+        # An object knows where it was read. Saved, deleted or followed in another tenant's context it
+        # would hit the row with the same key there (django/db/models/base.py, save_base).
+        instance = hints.get("instance")
+        belongs_to = instance._state.db if isinstance(instance, Model) else None
+        if belongs_to not in (None, tenant.id):
+            raise WrongTenant(f"This {model._meta.object_name}", str(belongs_to), tenant.id)
+        return tenant.id
+
+    def allow_relation(self, obj1: Model, obj2: Model, **hints: Any) -> bool:
+        """Two objects may be related when one database holds both. A new one has no database yet and
+        will get that of the tenant in context."""
+        planes = {plane_of_app(obj._meta.app_label) for obj in (obj1, obj2)}
+        if len(planes) > 1:
+            return False
+        aliases = {obj._state.db for obj in (obj1, obj2)} - {None}
+        tenant = current_tenant()
+        if planes == {Plane.TENANT} and tenant is not None:
+            aliases.add(tenant.id)
+        return len(aliases) <= 1
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return plane_of_alias(db) is plane_of_app(app_label)

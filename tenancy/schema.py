@@ -1,0 +1,100 @@
+"""The schema of one tenant: whether its database may be migrated, its stamp, its migrations."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from django.core.management.commands import migrate as stock_migrate
+from django.core.management.commands import showmigrations as stock_showmigrations
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.migration import Migration
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
+
+from tenancy import stamp
+from tenancy.exceptions import StampMismatch, UnstampedDatabase
+from tenancy.loader import PlaneMigrationLoader
+from tenancy.planes import Plane, plane_of_alias
+
+
+def needs_stamp(connection: Any) -> bool:
+    """Whether a database is empty, so that its first migration is to stamp it.
+
+    Raises ``StampMismatch`` for a database that is someone else's, and ``UnstampedDatabase`` for a
+    tenant's that has tables but no stamp. Changes nothing.
+    """
+    owner = stamp.read(connection)
+    if plane_of_alias(connection.alias) is Plane.CONTROL:
+        if owner is not None:
+            raise StampMismatch(connection.alias)
+        return False
+    if owner is not None:
+        if owner != connection.alias:
+            raise StampMismatch(connection.alias)
+        return False
+    if not _is_empty(connection):
+        raise UnstampedDatabase(connection.alias)
+    return True
+
+
+def _is_empty(connection: Any) -> bool:
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor, include_views=True))
+    # Django makes this table in a transaction of its own, so an interrupted first run leaves it empty.
+    leftover = {MigrationRecorder.Migration._meta.db_table}
+    return not tables - leftover and not MigrationRecorder(connection).applied_migrations()
+
+
+class StampDatabase(Operation):
+    """Makes the stamp, as the first operation of a database's first migration."""
+
+    reversible = False
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        pass
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        schema_editor.execute(stamp.CREATE, params=None)
+        schema_editor.execute(stamp.INSERT, params=[self.tenant_id])
+
+    def describe(self) -> str:
+        return "Stamp the database with its tenant's id"
+
+
+class PlaneMigrationExecutor(MigrationExecutor):
+    """Applies and records the migrations of one plane, and stamps an empty tenant database."""
+
+    def __init__(self, connection: Any, progress_callback: Any = None) -> None:
+        # Instead of super().__init__, which would build a loader of both planes first.
+        self.connection = connection
+        self.loader = PlaneMigrationLoader(connection)
+        self.recorder = MigrationRecorder(connection)
+        self.progress_callback = progress_callback
+        self.stamp_pending = needs_stamp(connection)
+
+    def apply_migration(
+        self, state: Any, migration: Migration, fake: bool = False, fake_initial: bool = False
+    ) -> Any:
+        if self.stamp_pending and not fake:
+            # A copy: the loader's own migration must stay what is on disk. The stamp rides in the
+            # migration's transaction, so that there is never one without the other.
+            migration = copy.copy(migration)
+            migration.operations = [StampDatabase(self.connection.alias), *migration.operations]
+        state = super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
+        self.stamp_pending = False
+        return state
+
+
+def teach_stock_commands() -> None:
+    """Make Django's ``migrate`` and ``showmigrations`` see one plane at a time.
+
+    Both take these classes from their module's globals, in the middle of one long ``handle()``; there is
+    no other way in short of copying it (read in Django 5.2.19). The classes answer for every alias, so
+    this is done once and never undone.
+    """
+    stock_migrate.MigrationExecutor = PlaneMigrationExecutor  # type: ignore[attr-defined]
+    stock_showmigrations.MigrationLoader = PlaneMigrationLoader  # type: ignore[attr-defined]

@@ -1,0 +1,55 @@
+"""Probes: whether the process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import Error, connections
+from django.http import HttpRequest, JsonResponse
+
+from tenancy.planes import CONTROL_ALIAS
+from tenancy.registry import get_registry
+from tenancy.rest.errors import method_not_allowed
+
+logger = logging.getLogger("tenancy.api")
+
+
+def livez(request: HttpRequest) -> JsonResponse:
+    """200 while the process answers. Touches no database: a dead one must not restart healthy servers."""
+    if request.method not in ("GET", "HEAD"):
+        return method_not_allowed(request)
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when the control plane answers and a registry was loaded, else 503. The reason is logged."""
+    if request.method not in ("GET", "HEAD"):
+        return method_not_allowed(request)
+    registry = get_registry()
+    control = _control_answers()
+    if registry.error is not None:
+        logger.error("Not ready, no valid tenants.yaml: %s", registry.error)
+    body: dict[str, Any] = {
+        "control": "ok" if control else "unavailable",
+        "registry": {
+            "state": "stale" if registry.error else "fresh",
+            "generation": registry.generation,
+            "since": registry.since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        },
+    }
+    if control and registry.error is None:
+        return JsonResponse(body)
+    code = "tenant_unavailable" if control else "control_unavailable"
+    body = {"detail": "Not ready.", "code": code} | body
+    return JsonResponse(body, status=503, headers={"Retry-After": "5"})
+
+
+def _control_answers() -> bool:
+    try:
+        with connections[CONTROL_ALIAS].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as exc:
+        logger.error("Not ready, the control plane does not answer: %s", exc, exc_info=exc)
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""E-mail addresses: one person, one address, however it is typed.
+
+Two addresses that look or fold alike must not be two accounts, or one can take over the other by asking
+for the other's reset mail (CVE-2019-19844).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+
+def canonical_email(address: str) -> str:
+    """The form that is compared and unique: NFKC, then casefold (Unicode TR 15 and 21)."""
+    return unicodedata.normalize("NFKC", address.strip()).casefold()
+
+
+def validate_local_part(address: str) -> None:
+    """Refuse what is not ASCII before the ``@``, unless ``USERS_UNICODE_LOCAL_PART`` allows it.
+
+    Django's own validator matches without regard to case and so lets 'ı', 'ſ' and the Kelvin sign pass.
+    """
+    validate_email(address)
+    local_part = address.rpartition("@")[0]
+    if not settings.USERS_UNICODE_LOCAL_PART and not local_part.isascii():
+        raise ValidationError(
+            "Only plain letters, digits and punctuation may stand before the @.", code="invalid"
+        )

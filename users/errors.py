@@ -1,0 +1,57 @@
+"""How entry is refused. To an outsider "no such tenant" and "not your tenant" are one answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+
+from tenancy.rest.errors import ApiError
+
+
+class InvalidCredentials(ApiError):
+    status_code = status.HTTP_401_UNAUTHORIZED
+    default_code = "invalid_credentials"
+    default_detail = "The e-mail or the password is wrong."
+
+
+class TokenNotValid(ApiError):
+    status_code = status.HTTP_401_UNAUTHORIZED
+    default_code = "token_not_valid"
+    default_detail = "The token is not valid, or not any more. Sign in again."
+
+
+class TenantRequired(ApiError):
+    """Carries the tenants to choose from: the user's own."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "tenant_required"
+    default_detail = "You belong to several tenants. Name one in tenant_id."
+
+    def __init__(self, tenants: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.extra = {"tenants": tenants}
+
+
+class TenantForbidden(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "tenant_forbidden"
+    default_detail = "You do not belong to this tenant."
+
+
+class TenantSuspended(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "tenant_suspended"
+    default_detail = "This tenant is suspended. Ask its owner."
+
+
+class TenantReadOnly(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "tenant_read_only"
+    default_detail = "This tenant can be read but not changed at the moment."
+
+
+class RoleForbids(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "forbidden"
+    default_detail = "Your role may read but not change this."

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenancy.registry import get_registry
+from users.models import Membership, Role, User
+
+
+class Command(BaseCommand):
+    help = "Grants, removes and lists who belongs to which tenant. Safe to run twice."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        grant = verbs.add_parser("grant", help="Make a user a member, or change the role.")
+        remove = verbs.add_parser("remove", help="Take a membership away.")
+        for verb in (grant, remove):
+            verb.add_argument("email")
+            verb.add_argument("tenant")
+        grant.add_argument("--role", choices=Role.values, default=Role.MEMBER.value)
+        listing = verbs.add_parser("list", help="List the members of a tenant.")
+        listing.add_argument("tenant")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = options["tenant"]
+        if options["verb"] != "remove":  # a membership of a tenant that is gone can be removed
+            get_registry().get(tenant)
+        if options["verb"] == "list":
+            for membership in Membership.objects.filter(tenant_id=tenant).select_related("user"):
+                self.stdout.write(f"{membership.user.email}  {membership.role}")
+            return
+        user = self.find(options["email"])
+        if options["verb"] == "grant":
+            role = options["role"]
+            Membership.objects.update_or_create(user=user, tenant_id=tenant, defaults={"role": role})
+            self.stdout.write(f"{user.email} is now {role} of {tenant}.")
+        else:
+            deleted, _ = Membership.objects.filter(user=user, tenant_id=tenant).delete()
+            what = "no longer belongs" if deleted else "did not belong"
+            self.stdout.write(f"{user.email} {what} to {tenant}.")
+
+    def find(self, email: str) -> User:
+        try:
+            return User.objects.get_by_natural_key(email)
+        except User.DoesNotExist:
+            raise CommandError(
+                f"No user has the e-mail '{email}'. Make one in the admin, or with "
+                "`manage.py createsuperuser --database control`."
+            ) from None

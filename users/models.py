@@ -1,0 +1,133 @@
+"""Who may enter: people, the tenants they belong to, and the sessions they opened."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from users.email import canonical_email, validate_local_part
+from users.managers import MembershipManager, TokenFamilyManager, UserManager
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. One account, however many tenants."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(
+        "e-mail",
+        unique=True,
+        validators=[validate_local_part],
+        error_messages={"unique": "A user with this e-mail exists."},
+    )
+    #: What is compared; kept by ``save()``. The address itself is stored, and written to, as typed.
+    email_canonical = models.CharField(max_length=320, unique=True, editable=False)
+    name = models.CharField(max_length=150, blank=True)
+    is_staff = models.BooleanField("may use the admin", default=False)
+    is_active = models.BooleanField("active", default=True, help_text="Uncheck instead of deleting.")
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        ordering = ("email_canonical",)
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email_canonical = canonical_email(self.email)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email_canonical = canonical_email(self.email)
+        fields = kwargs.get("update_fields")
+        if fields is not None and "email" in fields:
+            kwargs["update_fields"] = {*fields, "email_canonical"}
+        super().save(*args, **kwargs)
+
+
+class Role(models.TextChoices):
+    """What a member may do in one tenant."""
+
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    MEMBER = "member", "Member"
+    VIEWER = "viewer", "Viewer"
+
+
+class Membership(models.Model):
+    """A user belongs to a tenant, in a role. The tenant is an id of tenants.yaml, not a row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    tenant_id = models.CharField("tenant", max_length=40)
+    role = models.CharField(max_length=16, choices=Role)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[MembershipManager] = MembershipManager()
+
+    class Meta:
+        ordering = ("tenant_id", "user")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["user", "tenant_id"],
+                name="membership_once_per_tenant",
+                violation_error_message="This user is a member of this tenant already.",
+            ),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+        )
+        indexes = (models.Index(fields=["tenant_id", "role"], name="membership_by_tenant"),)
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.tenant_id}"
+
+
+class TokenFamily(models.Model):
+    """One sign-in, and all the tokens that came of it: the ``sid`` claim.
+
+    Of its refresh tokens exactly one is good, the one whose id is ``refresh_id``.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    tenant_id = models.CharField("tenant", max_length=40)
+    refresh_id = models.CharField(max_length=64)  # SHA-256 of the jti: a leaked row signs nobody in
+    #: Changes with the user's password, and with it every family of theirs is over.
+    auth_hash = models.CharField(max_length=128)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    used_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TokenFamilyManager] = TokenFamilyManager()
+
+    #: Set by ``with_standing()``: the user's role in the tenant now, None for no membership.
+    role: str | None
+
+    class Meta:
+        verbose_name_plural = "token families"
+        ordering = ("-used_at",)
+        indexes = (models.Index(fields=["expires_at"], name="token_family_by_expiry"),)
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.tenant_id} since {self.created_at:%Y-%m-%d %H:%M}"
+
+    def is_alive(self, now: datetime | None = None) -> bool:
+        """Whether its tokens are good: not revoked, not expired, user active, password unchanged."""
+        return (
+            self.revoked_at is None
+            and (now or timezone.now()) < self.expires_at
+            and self.user.is_active
+            and self.auth_hash == self.user.get_session_auth_hash()
+        )

@@ -1,0 +1,43 @@
+"""Who may do what. The default is that of the tenants' data; a view open to anyone says so by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import SAFE_METHODS, AllowAny, BasePermission
+from rest_framework.request import Request
+
+from tenancy.tenant import Status
+from users.authentication import Access
+from users.errors import RoleForbids, TenantReadOnly, TenantSuspended
+from users.models import Role
+
+
+class IsSignedIn(BasePermission):
+    """For calls about the caller: they work while the tenant is suspended or out of reach."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return isinstance(request.auth, Access)
+
+
+class MayUseTenant(IsSignedIn):
+    """For the tenant's data: it must be open, and the role and the tenant must allow the method."""
+
+    writers = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER})
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        access: Access = request.auth  # type: ignore[assignment]
+        if access.tenant.status is Status.SUSPENDED:
+            raise TenantSuspended
+        if request.method not in SAFE_METHODS:
+            if access.role not in self.writers:
+                raise RoleForbids
+            if access.tenant.status is Status.READ_ONLY:
+                raise TenantReadOnly
+        return True
+
+
+class Anyone(AllowAny):
+    """No token needed. A test holds the list of views that say so."""

@@ -1,0 +1,170 @@
+"""Tokens: what is in them, and how they are signed and read.
+
+simplejwt builds, signs and dates them. Added here: several keys told apart by ``kid``, and claims that are
+checked for type before anyone uses them (with stock simplejwt a malformed one is a 500, and ``sub: true``
+is user 1).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+import jwt
+from django.conf import settings
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+
+from users.keys import ALGORITHM, key_ring
+
+#: Characters. A token of ours has about 800; no server needs to decode a novel.
+MAX_TOKEN_LENGTH = 8192
+
+_REQUIRED = ["iss", "aud", "sub", "tenant_id", "sid", "jti", "iat", "exp", "token_type"]
+#: Seconds since 1970 beyond which a date is nonsense (the year 10000 overflows ``datetime``).
+_LATEST = 253_402_300_800
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of a token that was signed by us, with their types checked."""
+
+    user_id: uuid.UUID
+    tenant_id: str
+    family_id: uuid.UUID
+    token_id: str
+
+    @classmethod
+    def of(cls, token: Token) -> Claims:
+        return cls(
+            user_id=uuid.UUID(token["sub"]),
+            tenant_id=token["tenant_id"],
+            family_id=uuid.UUID(token["sid"]),
+            token_id=token["jti"],
+        )
+
+
+class KeyRingBackend(TokenBackend):
+    """Signs with the newest key of ``JWT_KEYS_DIR`` and verifies with the one a token names."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ALGORITHM,
+            audience=settings.JWT_AUDIENCE,
+            issuer=settings.JWT_ISSUER,
+            leeway=settings.SIMPLE_JWT["LEEWAY"],
+        )
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        ring = key_ring()
+        claims = payload | {"iss": self.issuer, "aud": self.audience}
+        return jwt.encode(claims, ring.signing_key, ALGORITHM, headers={"kid": ring.signing_kid})
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        """The claims. Raises ``TokenBackendError`` for whatever is wrong with them or their signature."""
+        try:
+            text = token.decode("ascii") if isinstance(token, bytes) else str(token)
+        except UnicodeDecodeError:
+            _refuse()
+        if len(text) > MAX_TOKEN_LENGTH:
+            _refuse()
+        _refuse_duplicate_names(text)
+        try:
+            kid = jwt.get_unverified_header(text).get("kid")
+            key = key_ring().verifying_keys.get(kid) if isinstance(kid, str) else None
+            if key is None:
+                _refuse()
+            payload: dict[str, Any] = jwt.decode(
+                text,
+                key,
+                algorithms=[ALGORITHM],
+                audience=self.audience,
+                issuer=self.issuer,
+                leeway=self.get_leeway(),
+                options={"require": _REQUIRED},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+            raise TokenBackendError("Token is invalid") from exc
+        _check_types(payload)
+        return payload
+
+
+def _refuse() -> NoReturn:
+    raise TokenBackendError("Token is invalid")
+
+
+def _refuse_duplicate_names(text: str) -> None:
+    """Of two claims with one name Python takes the last; another reader may take the first."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(pairs)
+        if len(names) != len(pairs):
+            _refuse()
+        return names
+
+    for part in text.split(".")[:2]:
+        try:
+            json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=unique)
+        except (ValueError, RecursionError) as exc:
+            raise TokenBackendError("Token is invalid") from exc
+
+
+def _check_types(payload: dict[str, Any]) -> None:
+    for name in ("sub", "sid"):
+        value = payload[name]
+        # Only the spelling we issue: UUID() also takes braces, 'urn:uuid:' and missing hyphens.
+        try:
+            canonical = isinstance(value, str) and str(uuid.UUID(value)) == value
+        except ValueError:
+            canonical = False
+        if not canonical:
+            _refuse()
+    for name, longest in (("tenant_id", 40), ("jti", 64)):
+        value = payload[name]
+        if not isinstance(value, str) or not 0 < len(value) <= longest:
+            _refuse()
+    for name in ("exp", "iat"):
+        value = payload[name]
+        if type(value) is not int or not 0 < value < _LATEST:
+            _refuse()
+
+
+class _TenantToken(Token):
+    """A token of a family: ``sub`` the user, ``tenant_id`` the tenant, ``sid`` the family."""
+
+    @property
+    def token_backend(self) -> TokenBackend:
+        return KeyRingBackend()
+
+    @classmethod
+    def issue(cls, user_id: uuid.UUID, tenant_id: str, family_id: uuid.UUID) -> Any:
+        token = cls()
+        token["sub"] = str(user_id)
+        token["tenant_id"] = tenant_id
+        token["sid"] = str(family_id)
+        return token
+
+    @classmethod
+    def read(cls, text: Any) -> Claims:
+        """The claims of a token somebody sent. Raises simplejwt's ``TokenError``."""
+        try:
+            return Claims.of(cls(text))
+        except (KeyError, ValueError, TypeError, OverflowError) as exc:
+            raise TokenError("Token is invalid") from exc
+
+
+class TenantAccessToken(_TenantToken, AccessToken):
+    """Opens the API of one tenant for five minutes."""
+
+
+class TenantRefreshToken(_TenantToken, RefreshToken):
+    """Buys the next pair, once."""
+
+    def expire_by(self, latest: datetime) -> None:
+        """Never outlive the family."""
+        self.payload["exp"] = min(self.payload["exp"], int(latest.timestamp()))
