@@ -20,12 +20,11 @@ from tenancy.tenant import Tenant
 
 
 class _Frame:
-    __slots__ = ("request", "tenant")
+    __slots__ = ("is_request", "tenant")
 
-    def __init__(self, tenant: Tenant | None, request: _Frame | None) -> None:
+    def __init__(self, tenant: Tenant | None, *, is_request: bool = False) -> None:
         self.tenant = tenant
-        #: The request's frame that this one lies in; itself for a request's own frame.
-        self.request = request
+        self.is_request = is_request
 
 
 _frame: ContextVar[_Frame | None] = ContextVar("tenancy_frame", default=None)
@@ -48,7 +47,7 @@ def require_tenant(what: str = "This operation") -> Tenant:
 def in_request() -> bool:
     """Whether the running code serves a request (where no database may be chosen by hand)."""
     frame = _frame.get()
-    return frame is not None and frame.request is not None
+    return frame is not None and frame.is_request
 
 
 @contextmanager
@@ -62,10 +61,13 @@ def tenant_context(tenant: Tenant | str) -> Iterator[Tenant]:
     if isinstance(tenant, str):
         tenant = get_registry().get(tenant)
     outer = _frame.get()
-    request = outer.request if outer is not None else None
-    if request is not None and (request.tenant is None or request.tenant.id != tenant.id):
-        raise TenantLocked(tenant.id, request.tenant.id if request.tenant else None)
-    mine = _Frame(tenant, request)
+    if outer is not None and outer.is_request:
+        if outer.tenant is None or outer.tenant.id != tenant.id:
+            raise TenantLocked(tenant.id, outer.tenant.id if outer.tenant else None)
+        # No frame of the block's own: a task started in it must lose its tenant with the request.
+        mine = outer
+    else:
+        mine = _Frame(tenant)
     _frame.set(mine)
     try:
         yield tenant
@@ -83,8 +85,7 @@ def request_scope() -> Iterator[None]:
     ``tenant_context``) is neither inherited nor restored: the token alone decides, and what comes
     after the request starts from nothing.
     """
-    mine = _Frame(None, None)
-    mine.request = mine
+    mine = _Frame(None, is_request=True)
     _frame.set(mine)
     try:
         yield
@@ -100,7 +101,7 @@ def enter_request(tenant: Tenant) -> None:
     ``TenantLocked`` when the request is bound to another tenant already.
     """
     frame = _frame.get()
-    if frame is None or frame.request is not frame:
+    if frame is None or not frame.is_request:
         raise NoRequestScope
     if frame.tenant is not None and frame.tenant.id != tenant.id:
         raise TenantLocked(tenant.id, frame.tenant.id)

@@ -7,6 +7,8 @@ names that libpq cannot read as anything else. No error repeats any part of the 
 
 from __future__ import annotations
 
+import ipaddress
+import os.path
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -47,9 +49,11 @@ _TIME_LIMITS = {
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # '=', quotes and spaces would let a name be read as a connection string; '/' is a mistyped URL.
 _DATABASE_NAME = re.compile(r"[^\s=/\\'\"\x00-\x1f]+")
+# A name in ASCII, or an address: other letters have several spellings for one server.
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 _PLACEHOLDER_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_LOCALHOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_TOKEN = re.compile(r"freehold0placeholder\d+x")
 
 
 def parse_database_url(
@@ -72,10 +76,20 @@ def parse_database_url(
         url = _take_out_placeholders(url, environ, secrets, fallbacks)
     if "${" in url:
         raise DatabaseURLError("a placeholder that is not closed, or not allowed here; see the README")
+    if not url.isprintable():  # urlsplit() would drop tabs and line breaks without a word
+        raise DatabaseURLError("a control character or an unusual space; remove it")
     parts = _split(url)
-    scheme = parts.scheme.lower()
+    scheme = parts.scheme
     if scheme not in ENGINES:
         raise DatabaseURLError(f"unknown scheme; use one of {', '.join(sorted(ENGINES))}")
+    if not url.lower().startswith(f"{scheme}://"):
+        raise DatabaseURLError(f"no '//' after the scheme; write {scheme}://")
+    outside = f"{parts.netloc.rpartition('@')[2]} {parts.path} {parts.query} {parts.fragment}"
+    if _TOKEN.search(outside):
+        raise DatabaseURLError("placeholders may stand in the user and the password only")
+    if "@" in outside:
+        raise DatabaseURLError("a '@' after the host; write '/', '?', '#' and '@' in a password as %XX")
+    _check_port(parts)
     options = _options(parts.query)
     try:
         parsed = dict(dj_database_url.parse(url))
@@ -85,23 +99,20 @@ def parse_database_url(
         ) from None
     if parts.fragment:
         raise DatabaseURLError("a '#'; write it as %23")
-    outside = f"{parts.scheme} {parts.netloc.rpartition('@')[2]} {parts.path} {parts.query}"
-    if any(token in outside for token in secrets):
-        raise DatabaseURLError("placeholders may stand in the user and the password only")
-    literal = str(parsed.get("PASSWORD") or "")
-    for token in secrets:
-        literal = literal.replace(token, "")
-    if production and (literal or any(token in str(parsed.get("PASSWORD")) for token in fallbacks)):
+    if not all(str(parsed[name]).isprintable() for name in ("USER", "PASSWORD", "HOST", "NAME")):
+        raise DatabaseURLError("an escaped control character or unusual space (as in %00); remove it")
+    password = str(parsed["PASSWORD"])
+    if production and (_TOKEN.sub("", password) or fallbacks.intersection(_TOKEN.findall(password))):
         raise DatabaseURLError(
             "a password in plain text; in production take it from the environment with ${NAME}, without "
             "a fallback"
         )
     for name in ("USER", "PASSWORD"):
-        for token, secret in secrets.items():
-            parsed[name] = str(parsed.get(name, "")).replace(token, secret)
+        # Once, in one go: what a secret itself holds is never expanded.
+        parsed[name] = _TOKEN.sub(lambda token: secrets.get(token[0], token[0]), str(parsed[name]))
     settings: dict[str, Any] = {
         "ENGINE": ENGINES[scheme],
-        "NAME": str(parsed.get("NAME", "")),
+        "NAME": str(parsed["NAME"]),
         "SCHEMA": None,
         "OPTIONS": {},
         # A connection outlives its request by at most a minute, and is looked at before it is used.
@@ -119,11 +130,10 @@ def parse_database_url(
 def identity(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """What two settings share when they reach the same tables, however their URLs are spelt."""
     if settings["ENGINE"].endswith("sqlite3"):
-        return ("sqlite", str(Path(settings["NAME"]).resolve()))
-    host = str(settings["HOST"]).lower().rstrip(".")
+        return ("sqlite", os.path.realpath(settings["NAME"]))
     return (
         "postgresql",
-        "localhost" if host in _LOCALHOSTS else host,
+        _server(str(settings["HOST"])),
         str(settings["PORT"] or 5432),
         str(settings["NAME"]),
         str(settings["SCHEMA"]),
@@ -133,6 +143,18 @@ def identity(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def is_same_database(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two settings reach one database, be it in two schemas."""
     return identity({**one, "SCHEMA": None}) == identity({**other, "SCHEMA": None})
+
+
+def _server(host: str) -> str:
+    """One spelling for the spellings of a host that need no look-up."""
+    if host.startswith("/"):
+        return os.path.normpath(host)
+    host = host.lower().rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return "localhost" if address.is_loopback else str(address)
 
 
 def _take_out_placeholders(
@@ -146,10 +168,10 @@ def _take_out_placeholders(
             raise DatabaseURLError("a malformed placeholder; write ${NAME} or ${NAME:-fallback}")
         name, fallback = body[1], body[2]
         value = environ.get(name) or fallback
-        if not value:
+        if value is None or (not value and fallback is None):
             raise DatabaseURLError(f"environment variable {name} is unset or empty; set it")
         if not value.isprintable():
-            raise DatabaseURLError(f"environment variable {name} holds a control character")
+            raise DatabaseURLError(f"environment variable {name} holds a control character; remove it")
         token = f"freehold0placeholder{len(secrets)}x"
         secrets[token] = value
         if fallback:
@@ -161,11 +183,20 @@ def _take_out_placeholders(
 
 def _split(url: str) -> urllib.parse.SplitResult:
     try:
-        parts = urllib.parse.urlsplit(url)
-        _ = parts.port
+        return urllib.parse.urlsplit(url)
     except ValueError:
-        raise DatabaseURLError("not a database URL; check the host and the port") from None
-    return parts
+        raise DatabaseURLError("not a database URL; check the host") from None
+
+
+def _check_port(parts: urllib.parse.SplitResult) -> None:
+    try:
+        port = parts.port
+    except ValueError:
+        raise DatabaseURLError(
+            "not a port after the host; if it is part of the password, write '/', '?' and '#' as %XX"
+        ) from None
+    if port == 0:
+        raise DatabaseURLError("port 0; libpq would take another")
 
 
 def _options(query: str) -> dict[str, str]:
@@ -179,6 +210,8 @@ def _options(query: str) -> dict[str, str]:
             )
         if name in options:
             raise DatabaseURLError(f"option '{name}' is given twice; keep one")
+        if not value.isprintable():
+            raise DatabaseURLError(f"option '{name}' holds a control character; remove it")
         options[name] = value
     if options.get("sslmode", "prefer") not in SSL_MODES:
         raise DatabaseURLError(f"an unknown sslmode; use one of {', '.join(SSL_MODES)}")
@@ -194,11 +227,9 @@ def _sqlite(
         raise DatabaseURLError("a host in an SQLite URL; a path needs three slashes, sqlite:///")
     if not name or name == ":memory:":
         raise DatabaseURLError("an SQLite URL needs a file; write sqlite:///path/to/file.sqlite3")
-    if "\x00" in name:
-        raise DatabaseURLError("a NUL in the path; remove it")
     # A relative name is joined and made absolute, so that no path can be read as a 'file:' URI.
     return {
-        "NAME": str((folder / name).resolve()),
+        "NAME": os.path.realpath(folder / name),
         "OPTIONS": {
             "timeout": 2.0,  # seconds that a writer waits for another
             "transaction_mode": "IMMEDIATE",
@@ -210,7 +241,7 @@ def _sqlite(
 def _postgresql(
     parsed: Mapping[str, Any], parts: urllib.parse.SplitResult, options: dict[str, str]
 ) -> dict[str, Any]:
-    name, host = str(parsed.get("NAME", "")), str(parsed.get("HOST", ""))
+    name, host = str(parsed["NAME"]), str(parsed["HOST"])
     if host.startswith("/"):
         # The folder of a Unix socket, percent-encoded. urlsplit().hostname is in lower case; paths
         # are not.
@@ -219,6 +250,8 @@ def _postgresql(
         raise DatabaseURLError("no host; libpq would take one from its own environment")
     if "," in host:
         raise DatabaseURLError("several hosts; name one")
+    if not host.startswith("/") and not _HOST.fullmatch(host):
+        raise DatabaseURLError("a host that is neither a name in ASCII nor an address")
     if not name:
         raise DatabaseURLError("no database name; add it after the host, as in /acme")
     if len(name.encode()) > 63:
@@ -229,7 +262,9 @@ def _postgresql(
         raise DatabaseURLError(f"'{name}' is a maintenance database of PostgreSQL; name another")
     schema = options.pop("currentSchema", "public")
     if not _SCHEMA.fullmatch(schema):
-        raise DatabaseURLError("a currentSchema that is not [a-z_][a-z0-9_]{0,62}")
+        raise DatabaseURLError("a currentSchema that is not [a-z_][a-z0-9_]{0,62}; rename the schema")
+    if schema.startswith("pg_") or schema == "information_schema":
+        raise DatabaseURLError("a currentSchema that is PostgreSQL's own; name another")
     return {
         "NAME": name,
         "HOST": host,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -17,14 +18,18 @@ from tenancy.exceptions import Problem
 #: Contract: nesting deeper than this is refused.
 MAX_DEPTH = 20
 
-# C0 and C1 controls but tab and newlines, lone surrogates, and what reorders or hides text on a screen.
+# C0 and C1 controls but tab and newlines, lone surrogates, non-characters, and what reorders or hides text
+# on a screen.
 _CONTROL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069"
+    "\ufeff\ufffe\uffff\ud800-\udfff]|\r(?!\n)"
 )
-_CONFLICT_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+_CONFLICT_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)", re.MULTILINE)
+# No ':' and no '@': a URL that slipped into the place of a key is not repeated.
+_SHOWN_KEY = re.compile(r"[\w ./-]{1,60}")
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_resolver = yaml.resolver.Resolver()
+_resolver: Any = yaml.resolver.Resolver()
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"} | {
     "null": "nothing",
     "timestamp": "a date",
@@ -77,6 +82,12 @@ def describe(node: Node) -> str:
     return "a list" if isinstance(node, Sequence) else node.kind
 
 
+def key_path(path: str, key: str) -> str:
+    """``path`` and one more key, for an error message: one line, never long, never a secret."""
+    shown = key if _SHOWN_KEY.fullmatch(key) else "…"
+    return f"{path}.{shown}" if path else shown
+
+
 def parse(data: bytes) -> Node:
     """The document in ``data``. Raises ``DocumentError`` with line, key path and what to do."""
     try:
@@ -110,6 +121,9 @@ def _control(character: str) -> str:
 
 class _Reader:
     def __init__(self, text: str) -> None:
+        # Where a value would end that is cut off: a half-written URL names another database.
+        written = text.rstrip(" \t")
+        self.cut = len(text) + 1 if written.endswith("\n") else len(written)
         self.events = yaml.parse(text, Loader=_Loader)
 
     def document(self) -> Node:
@@ -126,15 +140,15 @@ class _Reader:
             )
         return node
 
-    def _next(self) -> yaml.Event:
+    def _next(self) -> Any:
         return next(self.events)
 
-    def _node(self, event: yaml.Event, path: str, depth: int) -> Node:
+    def _node(self, event: Any, path: str, depth: int) -> Node:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            raise DocumentError(line, path, f"alias '*{event.anchor}'; write the value out")
+            raise DocumentError(line, path, "an alias ('*…'); write the value out")
         if event.anchor is not None:
-            raise DocumentError(line, path, f"anchor '&{event.anchor}'; write each value out")
+            raise DocumentError(line, path, "an anchor ('&…'); write each value out")
         if event.tag is not None:
             raise DocumentError(line, path, "a tag ('!…'); remove it")
         if depth > MAX_DEPTH:
@@ -149,6 +163,12 @@ class _Reader:
         # Escapes in double quotes can spell what the file itself may not hold.
         if match := _CONTROL.search(event.value):
             raise DocumentError(line, path, _control(match[0]))
+        if any(character in event.value for character in "\t\r\n"):
+            raise DocumentError(line, path, "a tab or a line break in the text; write it on one line")
+        if event.style not in ("'", '"') and event.end_mark.index >= self.cut:  # a quote shows its own end
+            raise DocumentError(
+                line, path, "the file ends within this line; complete it, and end it with a line break"
+            )
         kind = "text"
         if not event.style:  # plain: neither quoted nor a block
             tag = _resolver.resolve(yaml.ScalarNode, event.value, (True, False))
@@ -175,7 +195,7 @@ class _Reader:
                     path,
                     f"key '{key.value}' is read as {key.kind}, not as text; choose another, or quote it",
                 )
-            child = f"{path}.{key.value}" if path else key.value
+            child = key_path(path, key.value)
             if key.value in node.entries:
                 first = node.entries[key.value][0].line
                 raise DocumentError(

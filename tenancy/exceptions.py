@@ -153,3 +153,16 @@ class UnstampedDatabase(TenancyError):
             "its URL in tenants.yaml; if the database really is this tenant's, run "
             f"`manage.py tenants provision {alias} --adopt`."
         )
+
+
+class ForeignTables(TenancyError):
+    """A database holds tables that no tenant app made, so it is not adopted."""
+
+    def __init__(self, alias: str, tables: list[str]) -> None:
+        self.alias = alias
+        self.tables = tables
+        more = f" and {len(tables) - 3} more" if len(tables) > 3 else ""
+        super().__init__(
+            f"The database of tenant '{alias}' holds tables of nobody's: {', '.join(tables[:3])}{more}. "
+            "Check its URL in tenants.yaml, or move them away."
+        )

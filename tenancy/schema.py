@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
+from django.core.management.commands import makemigrations as stock_makemigrations
 from django.core.management.commands import migrate as stock_migrate
 from django.core.management.commands import showmigrations as stock_showmigrations
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
@@ -15,7 +18,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tenancy import stamp
 from tenancy.exceptions import StampMismatch, UnstampedDatabase
 from tenancy.loader import PlaneMigrationLoader
-from tenancy.planes import Plane, plane_of_alias
+from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias
 
 
 def needs_stamp(connection: Any) -> bool:
@@ -83,18 +86,33 @@ class PlaneMigrationExecutor(MigrationExecutor):
             # A copy: the loader's own migration must stay what is on disk. The stamp rides in the
             # migration's transaction, so that there is never one without the other.
             migration = copy.copy(migration)
-            migration.operations = [StampDatabase(self.connection.alias), *migration.operations]
+            operations = [StampDatabase(self.connection.alias), *migration.operations]
+            migration.operations = operations  # type: ignore[misc]  # Django sets it per instance too
         state = super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
         self.stamp_pending = False
         return state
 
 
-def teach_stock_commands() -> None:
-    """Make Django's ``migrate`` and ``showmigrations`` see one plane at a time.
+class _NothingToCheck:
+    """What ``makemigrations`` takes for ``connections``: none to walk, and control for the default one
+    (which ``--update`` asks whether the migration was applied)."""
 
-    Both take these classes from their module's globals, in the middle of one long ``handle()``; there is
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __getitem__(self, alias: str) -> Any:
+        return connections[CONTROL_ALIAS]
+
+
+def teach_stock_commands() -> None:
+    """Make Django's ``migrate`` and ``showmigrations`` see one plane at a time, and ``makemigrations``
+    open no database.
+
+    They take these names from their module's globals, in the middle of one long ``handle()``; there is
     no other way in short of copying it (read in Django 5.2.19). The classes answer for every alias, so
-    this is done once and never undone.
+    this is done once and never undone. ``makemigrations`` would connect to every tenant in turn to check
+    that its history is consistent; ``migrate`` checks the one it works on.
     """
     stock_migrate.MigrationExecutor = PlaneMigrationExecutor  # type: ignore[attr-defined]
     stock_showmigrations.MigrationLoader = PlaneMigrationLoader  # type: ignore[attr-defined]
+    stock_makemigrations.connections = _NothingToCheck()  # type: ignore[attr-defined]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import DatabaseError
-
 from tenancy.exceptions import DatabaseUnavailable, StampMismatch, TenantMigrating
 from tenancy.loader import is_behind
 
@@ -42,23 +40,19 @@ def read(connection: Any) -> str | None:
 def shake_hands(connection: Any) -> None:
     """Ask a new connection, in one SELECT, whose it is and how far it is migrated.
 
-    Raises ``TenantMigrating`` when it has no stamp yet or is behind the code, ``StampMismatch`` when it
-    is someone else's, ``DatabaseUnavailable`` when the tenant's schema is not there.
+    Raises ``TenantMigrating`` when its stamp is empty or it is behind the code, ``StampMismatch`` when it
+    is someone else's, ``DatabaseUnavailable`` when another schema is the current one, and the database's
+    own error when it could not be asked.
     """
     alias = connection.alias
     schema = connection.settings_dict.get("SCHEMA")
     current = "current_schema()" if schema else "NULL"
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT s.tenant_id, {current}, m.app, m.name "
-                f"FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
-            )
-            rows = cursor.fetchall()
-    except DatabaseUnavailable:
-        raise
-    except DatabaseError as exc:
-        raise TenantMigrating(alias, "has no stamp or no migrations yet") from exc
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.tenant_id, {current}, m.app, m.name "
+            f"FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
+        )
+        rows = cursor.fetchall()
     if not rows:
         raise TenantMigrating(alias, "has an empty stamp")
     if {row[0] for row in rows} != {alias}:

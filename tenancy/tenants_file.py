@@ -26,7 +26,8 @@ _TOP_KEYS = ("version", "tenants")
 _URL_KEYS = ("url", "direct_url", "replica_url")
 _TENANT_KEYS = ("name", "status", "labels", "hosts", *_URL_KEYS, *(f"{key}_env" for key in _URL_KEYS))
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z)({_HOST_LABEL}\.)*{_HOST_LABEL}")
 
 
 def read(
@@ -111,10 +112,10 @@ class _Reader:
             if name not in known:
                 close = difflib.get_close_matches(name, list(known), n=1)
                 guess = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-                self.refuse(key.line, f"{path}.{name}" if path else name, f"unknown key; {guess}")
+                self.refuse(key.line, document.key_path(path, name), f"unknown key; {guess}")
 
     def tenant(self, key: Scalar, node: Node) -> Tenant | None:
-        path = f"tenants.{key.value}"
+        path = document.key_path("tenants", key.value)
         before = len(self.problems)
         if not TENANT_ID.fullmatch(key.value):
             self.refuse(
@@ -139,16 +140,19 @@ class _Reader:
                 node.line_of("status"), f"{path}.status", f"unknown status; use one of {', '.join(Status)}"
             )
         databases = {kind: self.database(key.value, node, path, kind) for kind in _URL_KEYS}
-        tenant = {
-            "labels": self.labels(node, path),
-            "hosts": self.hosts(node, path),
-            "database": databases["url"] or {},
-            "direct": databases["direct_url"],
-            "replica": databases["replica_url"],
-        }
+        labels, hosts = self.labels(node, path), self.hosts(node, path)
         if len(self.problems) > before:
             return None
-        return Tenant(id=key.value, name=name, status=Status(status), **tenant)
+        return Tenant(
+            id=key.value,
+            name=name,
+            status=Status(status),
+            labels=labels,
+            hosts=hosts,
+            database=databases["url"] or {},
+            direct=databases["direct_url"],
+            replica=databases["replica_url"],
+        )
 
     def text(self, node: document.Mapping, path: str, name: str, required: bool = False) -> str:
         if name not in node.entries:
@@ -176,7 +180,7 @@ class _Reader:
             return MappingProxyType({})
         return MappingProxyType(
             {
-                name: self.as_text(value, f"{path}.labels.{name}")
+                name: self.as_text(value, document.key_path(f"{path}.labels", name))
                 for name, (_, value) in labels.entries.items()
             }
         )
@@ -279,7 +283,4 @@ class _Reader:
 
     def place(self, tenant_id: str, kind: str) -> tuple[int, str]:
         path = f"tenants.{tenant_id}.{kind}"
-        for candidate in (path, f"{path}_env"):
-            if ("place of", candidate) in self.places:
-                return self.places[("place of", candidate)]
-        return 1, path
+        return self.places.get(("place of", path)) or self.places[("place of", f"{path}_env")]

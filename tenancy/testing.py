@@ -145,6 +145,25 @@ def repointed(alias: str, **changes: Any) -> Iterator[None]:
         connection.settings_dict.update(before)
 
 
+@contextmanager
+def empty_database(alias: str, folder: Path) -> Iterator[None]:
+    """An alias that leads to a new database without tables, which goes afterwards. For tests with
+    ``transaction=True``. On SQLite the file in ``folder`` is not there yet."""
+    name = f"empty_{uuid.uuid4().hex}"
+    if connections[alias].vendor == "sqlite":
+        with repointed(alias, NAME=str(folder / name)):
+            yield
+        return
+    maker = _PostgreSQLMaker(alias)
+    with repointed(alias, NAME=name):
+        maker.create()
+        try:
+            yield
+        finally:
+            connections[alias].close()
+            maker.remove()
+
+
 class _Maker:
     """Makes and drops the test database of one alias."""
 
@@ -235,7 +254,7 @@ class _PostgreSQLMaker(_Maker):
 
     def execute(self, sql: str) -> None:
         """In the server's own database, on a connection of its own."""
-        with self.connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+        with self.connection._nodb_cursor() as cursor:
             cursor.execute(sql)
 
 

@@ -49,7 +49,7 @@ def _control_answers() -> bool:
     try:
         with connections[CONTROL_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Error as exc:
-        logger.error("Not ready, the control plane does not answer: %s", exc, exc_info=exc)
+    except Error:
+        logger.exception("Not ready, the control plane does not answer.")
         return False
     return True

@@ -27,9 +27,7 @@ class MembershipForm(forms.ModelForm):
         choices = {tenant.id: f"{tenant.name} ({tenant.id})" for tenant in get_registry()}
         if self.instance.tenant_id and self.instance.tenant_id not in choices:
             choices[self.instance.tenant_id] = f"{self.instance.tenant_id} (not in tenants.yaml)"
-        field = self.fields["tenant_id"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = list(choices.items())
+        self.fields["tenant_id"].choices = list(choices.items())
 
 
 class MembershipInline(admin.TabularInline):
@@ -52,7 +50,13 @@ class UserAdmin(StockUserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = (
-        (None, {"classes": ("wide",), "fields": ("email", "name", "usable_password", "password1", "password2")}),
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("email", "name", "usable_password", "password1", "password2"),
+            },
+        ),
     )
 
 

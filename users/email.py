@@ -14,8 +14,10 @@ from django.core.validators import validate_email
 
 
 def canonical_email(address: str) -> str:
-    """The form that is compared and unique: NFKC, then casefold (Unicode TR 15 and 21)."""
-    return unicodedata.normalize("NFKC", address.strip()).casefold()
+    """The form that is compared and unique: NFKC, casefold, and NFKC again, because folding takes some
+    letters apart (Unicode 3.13, toNFKC_Casefold)."""
+    folded = unicodedata.normalize("NFKC", address.strip()).casefold()
+    return unicodedata.normalize("NFKC", folded)
 
 
 def validate_local_part(address: str) -> None:

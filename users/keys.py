@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from django.conf import settings
@@ -72,7 +73,7 @@ def _load_key(file: Path) -> RSAPrivateKey | RSAPublicKey:
             key: object = serialization.load_pem_private_key(data, password=None)
         else:
             key = serialization.load_pem_public_key(data)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ImproperlyConfigured(
             f"JWT_KEYS_DIR: {file.name} is not an RSA key in PEM without a passphrase."
         ) from None

@@ -53,7 +53,7 @@ class TokenFamilyManager(models.Manager["TokenFamily"]):
         (None for a membership that is gone). One query, on every request."""
         from users.models import Membership  # the models need this module first
 
-        role = Membership.objects.filter(
+        membership = Membership.objects.filter(
             user_id=models.OuterRef("user_id"), tenant_id=models.OuterRef("tenant_id")
         )
-        return self.select_related("user").annotate(role=models.Subquery(role.values("role")[:1]))
+        return self.select_related("user").annotate(role=models.Subquery(membership.values("role")[:1]))

@@ -112,9 +112,6 @@ class TokenFamily(models.Model):
 
     objects: ClassVar[TokenFamilyManager] = TokenFamilyManager()
 
-    #: Set by ``with_standing()``: the user's role in the tenant now, None for no membership.
-    role: str | None
-
     class Meta:
         verbose_name_plural = "token families"
         ordering = ("-used_at",)

@@ -26,6 +26,7 @@ class Fault(enum.Enum):
 _SQLSTATES = {
     "42P01": Fault.MIGRATING,  # undefined_table
     "42703": Fault.MIGRATING,  # undefined_column
+    "42501": Fault.UNAVAILABLE,  # insufficient_privilege: the role was not given what is there
     "3D000": Fault.UNAVAILABLE,  # invalid_catalog_name: no such database
     "3F000": Fault.UNAVAILABLE,  # invalid_schema_name
     "25P03": Fault.BUSY,  # idle_in_transaction_session_timeout
@@ -47,6 +48,7 @@ _SQLSTATES = {
 _SQLITE_CODES = {
     sqlite3.SQLITE_BUSY: Fault.BUSY,
     sqlite3.SQLITE_LOCKED: Fault.BUSY,
+    sqlite3.SQLITE_PROTOCOL: Fault.BUSY,  # too many wanted the write-ahead log at once
     sqlite3.SQLITE_CANTOPEN: Fault.UNAVAILABLE,
     sqlite3.SQLITE_NOTADB: Fault.UNAVAILABLE,
     sqlite3.SQLITE_CORRUPT: Fault.UNAVAILABLE,
@@ -55,6 +57,7 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_READONLY: Fault.UNAVAILABLE,
     sqlite3.SQLITE_PERM: Fault.UNAVAILABLE,
     sqlite3.SQLITE_CONSTRAINT: Fault.CONFLICT,
+    sqlite3.SQLITE_TOOBIG: Fault.BAD_VALUE,
 }
 
 

@@ -16,7 +16,7 @@ from django.db.utils import DatabaseErrorWrapper, Error
 from tenancy import stamp
 from tenancy.backends.faults import Fault, classify
 from tenancy.context import current_tenant, in_request
-from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable, NoTenant, WrongTenant
+from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable, NoTenant, TenantMigrating, WrongTenant
 from tenancy.planes import CONTROL_ALIAS
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
 
 class TenancyWrapper(Base):
     """Mixed into Django's ``DatabaseWrapper`` of each engine."""
+
+    Database: Any  # the driver's module, as Django names it
 
     #: In maintenance (migrations, provisioning) a database may be made and a statement may take its
     #: time. Set by ``tenancy.connections.maintenance`` only.
@@ -78,6 +80,11 @@ class TenancyWrapper(Base):
             self.admitted = True
             try:
                 stamp.shake_hands(self)
+            except Error as exc:
+                self._discard()
+                if classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating):
+                    raise TenantMigrating(self.alias, "has no stamp or no migrations yet") from exc
+                raise
             except BaseException:
                 self._discard()
                 raise

@@ -35,10 +35,10 @@ class AliasCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> Any:
         alias = options.get("database")
-        aliases = list(connections)
+        aliases = [name for name in connections if name != "default"]
         if alias is None:
             raise CommandError(f"No database is named. {name_the_aliases(aliases)}", returncode=2)
-        if alias not in aliases or alias == "default":
+        if alias not in aliases:
             if alias != CONTROL_ALIAS:
                 get_registry().require()
             close = difflib.get_close_matches(alias, aliases, n=1)

@@ -37,5 +37,5 @@ def _columns(model: type[Model], constraint: BaseConstraint) -> str | None:
     """The columns of a unique constraint, as SQLite names them."""
     if not isinstance(constraint, UniqueConstraint):
         return None
-    meta = model._meta
-    return ", ".join(f"{meta.db_table}.{meta.get_field(field).column}" for field in constraint.fields)
+    columns = {field.name: field.column for field in model._meta.concrete_fields}
+    return ", ".join(f"{model._meta.db_table}.{columns[name]}" for name in constraint.fields)

@@ -8,7 +8,7 @@ import django_filters
 from django import forms
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import OrderingFilter
+from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 
 
@@ -33,7 +33,7 @@ class _StrictBooleanField(forms.CharField):
             raise forms.ValidationError("Write true or false.") from None
 
 
-class StrictBooleanFilter(django_filters.BooleanFilter):
+class StrictBooleanFilter(django_filters.BooleanFilter):  # type: ignore[misc]  # untyped library
     """``true`` or ``false``. Stock takes everything else for "no filter", and shows what was to be hidden."""
 
     field_class = _StrictBooleanField
@@ -41,6 +41,22 @@ class StrictBooleanFilter(django_filters.BooleanFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.extra.pop("widget", None)
+
+
+class BoundedSearchFilter(SearchFilter):
+    """Refuses a search longer than anybody means. Stock builds a condition for each word and field, and
+    SQLite has limits (on the depth of a query, on a pattern) beyond which it raises."""
+
+    max_length = 200
+
+    def get_search_terms(self, request: Request) -> list[str]:
+        if len(request.query_params.get(self.search_param, "")) > self.max_length:
+            raise ValidationError({self.search_param: [f"At most {self.max_length} characters."]})
+        try:
+            terms: list[str] = super().get_search_terms(request)
+        except ValidationError as exc:
+            raise ValidationError({self.search_param: exc.detail}) from None
+        return terms
 
 
 class StableOrderingFilter(OrderingFilter):

@@ -14,8 +14,12 @@ from tenancy.rest.views import TenantModelViewSet
 class ErrorSerializer(serializers.Serializer[object]):
     detail = serializers.CharField(help_text="A sentence for people.")
     code = serializers.CharField(help_text="A word for machines.")
-    errors = serializers.JSONField(required=False, help_text="By field, with code `invalid`.")
+    # DRF's serializers have an attribute of this name, so the field is added below.
 
+
+ErrorSerializer._declared_fields["errors"] = serializers.JSONField(
+    required=False, help_text="By field, with code `invalid`."
+)
 
 _ERRORS = {
     "400": "Malformed, of the wrong type, or with an unknown field or parameter.",
@@ -52,7 +56,8 @@ class ApiSchema(AutoSchema):
         for status in self._error_statuses():
             if status not in bodies:
                 response = OpenApiResponse(ErrorSerializer, description=_ERRORS[status])
-                bodies[status] = self._get_response_for_code(response, status, direction=direction)
+                describe: Any = self._get_response_for_code  # untyped in the library
+                bodies[status] = describe(response, status, direction=direction)
         if isinstance(self.view, TenantModelViewSet) and self.method == "GET":
             bodies["304"] = {"description": "Unchanged since the ETag in `If-None-Match`."}
         return dict(sorted(bodies.items()))

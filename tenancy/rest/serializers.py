@@ -8,9 +8,17 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
+# DRF reads 5 as "5", "7" as 7 and "yes" as true; the schema promises otherwise. A decimal may be either.
+_JSON_TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]], ...] = (
+    (serializers.BooleanField, (bool,)),
+    (serializers.IntegerField, (int, float)),
+    (serializers.CharField, (str,)),
+)
+
 
 class StrictMixin:
-    """An unknown name in the body is an error: a misspelt field must not be lost in silence.
+    """An unknown name in the body is an error: a misspelt field must not be lost in silence. So is a
+    value of another JSON type than the field's.
 
     Read-only fields are known, and ignored, so that what was read can be sent back whole.
     """
@@ -20,7 +28,19 @@ class StrictMixin:
             unknown = [name for name in data if name not in self.fields]  # type: ignore[attr-defined]
             if unknown:
                 raise serializers.ValidationError({name: ["Unknown field."] for name in sorted(unknown)})
+            wrong = [name for name, value in data.items() if self._is_of_wrong_type(name, value)]
+            if wrong:
+                fields: Mapping[str, Any] = self.fields  # type: ignore[attr-defined]
+                raise serializers.ValidationError(
+                    {name: [fields[name].error_messages["invalid"]] for name in wrong}
+                )
         return super().to_internal_value(data)  # type: ignore[misc]
+
+    def _is_of_wrong_type(self, name: str, value: Any) -> bool:
+        field = self.fields[name]  # type: ignore[attr-defined]
+        if field.read_only or value is None:  # null has a message of its own
+            return False
+        return any(isinstance(field, kind) and not isinstance(value, types) for kind, types in _JSON_TYPES)
 
 
 class StrictSerializer(StrictMixin, serializers.Serializer[Any]):

@@ -21,7 +21,7 @@ class ApiViewMixin:
 
     cache_control = "private, no-cache"
     # Without OPTIONS: the schema describes the API better, and needs no object to be read for it.
-    http_method_names = ("get", "head", "post", "put", "patch", "delete")
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
@@ -30,7 +30,7 @@ class ApiViewMixin:
         return response
 
 
-class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):
+class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):  # type: ignore[misc]
     """CRUD over one model of a tenant app.
 
     Each write is one transaction on the tenant's database; an error that DRF turns into a 4xx leaves it
@@ -39,16 +39,24 @@ class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):
     """
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._refuse_unknown_parameters(set())
+        self._read_body()
         with tenant_atomic():
             return super().create(request, *args, **kwargs)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._read_body()
         with tenant_atomic():
             return super().update(request, *args, **kwargs)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with tenant_atomic():
             return super().destroy(request, *args, **kwargs)
+
+    def _read_body(self) -> None:
+        """Before the transaction: DRF reads the body when it is first asked for, and a client that sends
+        slowly would hold the row's lock (on SQLite, the whole database's) for as long as it likes."""
+        _ = self.request.data
 
     def get_object(self) -> Any:
         instance = super().get_object()

@@ -39,7 +39,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def _identify_file(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.settings_dict["NAME"])
+            found = Path(self.settings_dict["NAME"]).stat()
         except OSError:
             return None
         return found.st_dev, found.st_ino

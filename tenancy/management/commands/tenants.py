@@ -14,6 +14,7 @@ from rich.text import Text
 from tenancy.console import print_table
 from tenancy.exceptions import RegistryUnavailable
 from tenancy.planes import CONTROL_ALIAS
+from tenancy.provisioning import adopt
 from tenancy.registry import Registry, get_registry
 
 
@@ -25,14 +26,23 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         check = verbs.add_parser("check", help="Say whether a tenants.yaml is valid, and open nothing.")
         check.add_argument("file", nargs="?", type=Path, help="Default: the file in use.")
+        provision = verbs.add_parser("provision", help="Make an existing database a tenant's.")
+        provision.add_argument("tenant")
+        provision.add_argument(
+            "--adopt", action="store_true", required=True, help="Stamp a database that has tables already."
+        )
         listing = verbs.add_parser("list", help="List the tenants.")
         listing.add_argument("--json", action="store_true", help="For machines.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["verb"] == "check":
-            self.check_file(options["file"])
-        else:
-            self.show(options["json"])
+        match options["verb"]:
+            case "check":
+                self.check_file(options["file"])
+            case "list":
+                self.show(options["json"])
+            case "provision":
+                done = adopt(options["tenant"])
+                self.stdout.write(f"{options['tenant']}: {'stamped' if done else 'was stamped already'}.")
 
     def check_file(self, file: Path | None) -> None:
         file = file or Path(settings.TENANTS_FILE)

@@ -1,0 +1,89 @@
+# Freehold. `make` lists what there is; nothing here writes outside this folder.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 8000
+DEBUG ?= 1
+export DEBUG
+
+VENV := .venv
+BIN := $(VENV)/bin
+MANAGE := $(BIN)/python manage.py
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Every warning is an error in tests; where a suite runs, `PYTEST_ARGS=-x` passes options through.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+# What production needs, for checks that open nothing.
+PRODUCTION := DEBUG= SECRET_KEY=$(shell printf 'only-for-this-check-%.0s' 1 2 3 4) ALLOWED_HOSTS=example.com \
+	JWT_KEYS_DIR=var/jwt-keys JWT_ISSUER=https://example.com JWT_AUDIENCE=freehold
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | \
+		awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/run.done: requirements/run.txt
+	@echo "[1/4] Python packages into $(VENV) (once, about half a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.done: requirements/dev.txt
+	@echo "Python packages for development into $(VENV) (once, about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/run.done
+
+.PHONY: install
+install: $(VENV)/run.done  ## Install what the service needs into .venv
+
+.PHONY: demo
+demo: $(VENV)/run.done
+	@echo "[2/4] tenants.yaml"
+	@$(MANAGE) tenants check
+	@echo "[3/4] Signing key, migrations and demo data under var/"
+	@$(MANAGE) signingkey create --if-missing
+	@$(MANAGE) demo
+
+.PHONY: serve
+serve: demo  ## Run the service with its demo on http://127.0.0.1:8000 (PORT=… for another)
+	@echo "[4/4] The server; Ctrl-C stops it"
+	@exec $(BIN)/gunicorn project.wsgi --config python:project.gunicorn --bind 127.0.0.1:$(PORT)
+
+.PHONY: test
+test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18
+	@rm -f .coverage .coverage.*
+	@echo "Tests on SQLite"
+	@TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) --cov --cov-report=
+	@echo "Tests on PostgreSQL 18"
+	@TEST_DATABASE=postgresql COVERAGE_FILE=.coverage.postgresql $(PYTEST) --cov --cov-report=
+	@$(BIN)/coverage combine --quiet .coverage.sqlite* .coverage.postgresql*
+	@$(BIN)/coverage report --fail-under=95
+
+.PHONY: lint
+lint: $(VENV)/dev.done  ## Check style, types, layers, migrations and production settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(MANAGE) makemigrations --check --dry-run
+	@mkdir -p var
+	$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
+
+.PHONY: format
+format: $(VENV)/dev.done  ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(VENV)/dev.done  ## Pin requirements/*.in with hashes (UPGRADE=--upgrade for newer versions)
+	@for name in run dev; do \
+		CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+			--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+			$(UPGRADE) --output-file requirements/$$name.txt requirements/$$name.in; \
+	done
+
+.PHONY: clean
+clean:  ## Remove the demo's databases and keys, and all caches
+	@rm -rf var .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""gunicorn's configuration: threads in one process, and nothing written outside the project."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Any
+
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+timeout = 30  # seconds without a sign of life before a worker is replaced
+graceful_timeout = 10
+keepalive = 5
+# By default it makes a socket in the home folder.
+control_socket_disable = True
+# Refused before Python sees them: a token has about 800 characters, a URL with filters some hundred.
+limit_request_line = 4094
+limit_request_field_size = 16_384
+
+
+def when_ready(server: Any) -> None:
+    """Say where the service is and, in the demo, how to use it."""
+    host, port = server.LISTENERS[0].getsockname()[:2]
+    base = f"http://{host}:{port}"
+    sys.stdout.write(f"\n  Ready: {base}/api/docs/   (admin: {base}/admin/)\n")
+    if os.environ.get("DEBUG"):
+        sys.stdout.write(f"\n  Sign in as Ada and list products of her tenant:\n\n{_curl(base)}\n\n")
+    sys.stdout.flush()
+
+
+def _curl(base: str) -> str:
+    """One line to paste: it signs in, cuts the token out of the answer and lists products."""
+    body = shlex.quote('{"email": "ada@example.com", "password": "correct-horse-battery"}')
+    sign_in = f"curl -s {base}/api/token/ -H 'Content-Type: application/json' -d {body}"
+    token = f"""$({sign_in} | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')"""
+    return f'curl -s "{base}/api/products/?page_size=3" -H "Authorization: Bearer {token}"'
