@@ -67,7 +67,7 @@ lint: $(VENV)/dev.done  ## Check style, types, layers, migrations and production
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(MANAGE) makemigrations --check --dry-run
-	@mkdir -p var
+	@$(MANAGE) signingkey create --if-missing
 	$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
 .PHONY: format

@@ -24,7 +24,6 @@ CREATE = (
     "stamped_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)"
 )
 INSERT = f"INSERT INTO {TABLE} (id, tenant_id) VALUES (1, %s)"
-DROP = f"DROP TABLE {TABLE}"
 
 
 def read(connection: Any) -> str | None:

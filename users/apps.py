@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core import checks
 
 
 class UsersConfig(AppConfig):
@@ -9,3 +10,6 @@ class UsersConfig(AppConfig):
         # Late: drf-spectacular finds the sign-in scheme when this module is imported, and the module
         # needs models.
         from users import openapi  # noqa: F401
+        from users.checks import check_signing_keys
+
+        checks.register(check_signing_keys, deploy=True)
