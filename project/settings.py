@@ -42,6 +42,7 @@ ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "
 # Control plane first, then what lives in the tenants' databases: see docs/decisions.md.
 TENANT_APPS = ["catalog"]
 INSTALLED_APPS = [
+    "tenancy",  # first: its commands stand before those of the same name
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,7 +54,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "tenancy",
     "users",
     *TENANT_APPS,
     "project",

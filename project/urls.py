@@ -1,9 +1,9 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from tenancy import views as tenancy_views
 from tenancy.rest import errors
+from tenancy.rest.docs import DocsView, SchemaView
 
 urlpatterns = [
     path("livez", tenancy_views.livez, name="livez"),
@@ -11,8 +11,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("users.urls")),
     path("api/", include("catalog.urls")),
-    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
+    path("api/docs/", DocsView.as_view(url_name="schema"), name="docs"),
     # Last: with DEBUG on, Django would answer an unknown path with a page that lists all paths.
     re_path(r"", errors.not_found),
 ]

@@ -76,8 +76,8 @@ def parse_database_url(
         url = _take_out_placeholders(url, environ, secrets, fallbacks)
     if "${" in url:
         raise DatabaseURLError("a placeholder that is not closed, or not allowed here; see the README")
-    if not url.isprintable():  # urlsplit() would drop tabs and line breaks without a word
-        raise DatabaseURLError("a control character or an unusual space; remove it")
+    if url != url.strip() or not url.isprintable():  # urlsplit() would drop them without a word
+        raise DatabaseURLError("a control character, or a space around it; remove it")
     parts = _split(url)
     scheme = parts.scheme
     if scheme not in ENGINES:
@@ -87,7 +87,7 @@ def parse_database_url(
     outside = f"{parts.netloc.rpartition('@')[2]} {parts.path} {parts.query} {parts.fragment}"
     if _TOKEN.search(outside):
         raise DatabaseURLError("placeholders may stand in the user and the password only")
-    if "@" in outside:
+    if "@" in outside and scheme != "sqlite":
         raise DatabaseURLError("a '@' after the host; write '/', '?', '#' and '@' in a password as %XX")
     _check_port(parts)
     options = _options(parts.query)
@@ -99,8 +99,9 @@ def parse_database_url(
         ) from None
     if parts.fragment:
         raise DatabaseURLError("a '#'; write it as %23")
-    if not all(str(parsed[name]).isprintable() for name in ("USER", "PASSWORD", "HOST", "NAME")):
-        raise DatabaseURLError("an escaped control character or unusual space (as in %00); remove it")
+    decoded = "".join(str(parsed[name]) for name in ("USER", "PASSWORD", "HOST", "NAME"))
+    if not decoded.isprintable() or "\ufffd" in decoded:
+        raise DatabaseURLError("an escape like %00 that is a control character or not UTF-8; remove it")
     password = str(parsed["PASSWORD"])
     if production and (_TOKEN.sub("", password) or fallbacks.intersection(_TOKEN.findall(password))):
         raise DatabaseURLError(
@@ -168,7 +169,7 @@ def _take_out_placeholders(
             raise DatabaseURLError("a malformed placeholder; write ${NAME} or ${NAME:-fallback}")
         name, fallback = body[1], body[2]
         value = environ.get(name) or fallback
-        if value is None or (not value and fallback is None):
+        if value is None:
             raise DatabaseURLError(f"environment variable {name} is unset or empty; set it")
         if not value.isprintable():
             raise DatabaseURLError(f"environment variable {name} holds a control character; remove it")

@@ -98,9 +98,7 @@ def parse(data: bytes) -> Node:
     if match := _CONTROL.search(text):
         raise DocumentError(_line_at(text, match.start()), "", _control(match[0]))
     if match := _CONFLICT_MARKER.search(text):
-        raise DocumentError(
-            _line_at(text, match.start()), "", "git conflict marker; resolve the merge first"
-        )
+        raise DocumentError(_line_at(text, match.start()), "", "git conflict marker; resolve the merge first")
     try:
         return _Reader(text).document()
     except yaml.MarkedYAMLError as exc:
@@ -159,7 +157,7 @@ class _Reader:
             return self._sequence(line, path, depth)
         return self._scalar(event, line, path)
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int, path: str) -> Scalar:
+    def _scalar(self, event: Any, line: int, path: str) -> Scalar:
         # Escapes in double quotes can spell what the file itself may not hold.
         if match := _CONTROL.search(event.value):
             raise DocumentError(line, path, _control(match[0]))

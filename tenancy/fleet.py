@@ -31,8 +31,8 @@ def each_tenant(*, include_suspended: bool = False) -> Iterator[Tenant]:
     ``RegistryUnavailable`` when there is no valid tenants.yaml.
 
     This is the one place that yields inside a tenant block: the body of your loop is meant to run in
-    it. However the loop ends, by ``break`` and by exceptions too, Python closes the generator and the
-    context is left.
+    it. However a ``for`` loop over it ends, by ``break`` and by exceptions too, Python closes the
+    generator and the context is left. Do not keep it in a variable: then it lives as long as that.
     """
     registry = get_registry()
     registry.require()

@@ -27,9 +27,8 @@ class TenantRouter:
         # An object knows where it was read. Saved, deleted or followed in another tenant's context it
         # would hit the row with the same key there (django/db/models/base.py, save_base).
         instance = hints.get("instance")
-        belongs_to = instance._state.db if isinstance(instance, Model) else None
-        if belongs_to not in (None, tenant.id):
-            raise WrongTenant(f"This {model._meta.object_name}", str(belongs_to), tenant.id)
+        if isinstance(instance, Model) and instance._state.db not in (None, tenant.id):
+            raise WrongTenant(f"This {instance._meta.object_name}", str(instance._state.db), tenant.id)
         return tenant.id
 
     def allow_relation(self, obj1: Model, obj2: Model, **hints: Any) -> bool:

@@ -92,9 +92,7 @@ class _Reader:
         if version is None:
             self.refuse(root.line, "version", "missing; add `version: 1` as the first line")
         elif not (
-            isinstance(version[1], Scalar)
-            and version[1].value == VERSION
-            and version[1].kind == "a number"
+            isinstance(version[1], Scalar) and version[1].value == VERSION and version[1].kind == "a number"
         ):
             self.refuse(version[0].line, "version", "this release reads version 1; write `version: 1`")
         if "tenants" not in root.entries:
@@ -209,9 +207,7 @@ class _Reader:
         if other[1] != path:
             self.refuse(line, path, f"{what} is already used in line {other[0]} ({other[1]})")
 
-    def database(
-        self, tenant_id: str, node: document.Mapping, path: str, kind: str
-    ) -> dict[str, Any] | None:
+    def database(self, tenant_id: str, node: document.Mapping, path: str, kind: str) -> dict[str, Any] | None:
         from_environment = f"{kind}_env"
         if kind in node.entries and from_environment in node.entries:
             line = node.line_of(from_environment)
@@ -257,9 +253,7 @@ class _Reader:
         self.places[("place of", path)] = (line, path)
         return settings
 
-    def refuse_shared_databases(
-        self, tenants: Iterable[Tenant], control: Mapping[str, Any] | None
-    ) -> None:
+    def refuse_shared_databases(self, tenants: Iterable[Tenant], control: Mapping[str, Any] | None) -> None:
         """No two tenants, and no tenant and the control plane, reach the same tables."""
         owners: dict[tuple[str, ...], str] = {}
         for tenant in tenants:

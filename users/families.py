@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from tenancy.planes import CONTROL_ALIAS
-from users.models import TokenFamily, User
+from users.models import Membership, TokenFamily, User
 from users.tokens import Claims, TenantAccessToken, TenantRefreshToken
 
 
@@ -91,8 +92,12 @@ def find_family(claims: Claims) -> TokenFamily | None:
 
 
 def _find(claims: Claims) -> TokenFamily | None:
+    """The family with its user and, as ``role``, what that user is in the family's tenant now (None for
+    a membership that is gone): one query, on every request."""
+    membership = Membership.objects.filter(user_id=OuterRef("user_id"), tenant_id=OuterRef("tenant_id"))
     return (
-        TokenFamily.objects.with_standing()
+        TokenFamily.objects.select_related("user")
+        .annotate(role=Subquery(membership.values("role")[:1]))
         .filter(pk=claims.family_id, user_id=claims.user_id, tenant_id=claims.tenant_id)
         .first()
     )

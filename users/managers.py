@@ -10,7 +10,7 @@ from tenancy.tenant import Tenant
 from users.email import canonical_email
 
 if TYPE_CHECKING:
-    from users.models import Membership, TokenFamily, User
+    from users.models import Membership, User
 
 
 class UserManager(BaseUserManager["User"]):
@@ -45,15 +45,3 @@ class MembershipManager(models.Manager["Membership"]):
             for membership in self.filter(user=user).order_by("tenant_id")
             if membership.tenant_id in registry
         ]
-
-
-class TokenFamilyManager(models.Manager["TokenFamily"]):
-    def with_standing(self) -> models.QuerySet[TokenFamily]:
-        """Families with their user and, as ``role``, what that user now is in the family's tenant
-        (None for a membership that is gone). One query, on every request."""
-        from users.models import Membership  # the models need this module first
-
-        membership = Membership.objects.filter(
-            user_id=models.OuterRef("user_id"), tenant_id=models.OuterRef("tenant_id")
-        )
-        return self.select_related("user").annotate(role=models.Subquery(membership.values("role")[:1]))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from users.email import canonical_email, validate_local_part
-from users.managers import MembershipManager, TokenFamilyManager, UserManager
+from users.managers import MembershipManager, UserManager
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -26,7 +28,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         validators=[validate_local_part],
         error_messages={"unique": "A user with this e-mail exists."},
     )
-    #: What is compared; kept by ``save()``. The address itself is stored, and written to, as typed.
+    #: What is compared; kept by ``save()``. Mail goes to ``email``, which keeps the case it was typed in.
     email_canonical = models.CharField(max_length=320, unique=True, editable=False)
     name = models.CharField(max_length=150, blank=True)
     is_staff = models.BooleanField("may use the admin", default=False)
@@ -48,6 +50,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     def clean(self) -> None:
         super().clean()
         self.email_canonical = canonical_email(self.email)
+        # A form checks the uniqueness of the fields it shows, and this one is in none.
+        if User.objects.filter(email_canonical=self.email_canonical).exclude(pk=self.pk).exists():
+            raise ValidationError({"email": self.unique_error_message(type(self), ("email",))})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email_canonical = canonical_email(self.email)
@@ -110,8 +115,6 @@ class TokenFamily(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[TokenFamilyManager] = TokenFamilyManager()
-
     class Meta:
         verbose_name_plural = "token families"
         ordering = ("-used_at",)
@@ -120,11 +123,15 @@ class TokenFamily(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant_id} since {self.created_at:%Y-%m-%d %H:%M}"
 
+    def _fallback_hashes(self) -> Iterator[str]:
+        """What the hash was under the keys of ``SECRET_KEY_FALLBACKS``: changing the key ends no session."""
+        return self.user.get_session_auth_fallback_hash()
+
     def is_alive(self, now: datetime | None = None) -> bool:
         """Whether its tokens are good: not revoked, not expired, user active, password unchanged."""
         return (
             self.revoked_at is None
             and (now or timezone.now()) < self.expires_at
             and self.user.is_active
-            and self.auth_hash == self.user.get_session_auth_hash()
+            and self.auth_hash in (self.user.get_session_auth_hash(), *self._fallback_hashes())
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,12 +21,17 @@ from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
+from tenancy.tenant import TENANT_ID
 from users.keys import ALGORITHM, key_ring
 
 #: Characters. A token of ours has about 800; no server needs to decode a novel.
 MAX_TOKEN_LENGTH = 8192
 
 _REQUIRED = ["iss", "aud", "sub", "tenant_id", "sid", "jti", "iat", "exp", "token_type"]
+#: What simplejwt gives a token: ``uuid4().hex``.
+_TOKEN_ID = re.compile(r"[0-9a-f]{32}")
+#: Three parts of base64url without padding (RFC 7515, section 7.1). Python's decoder takes more than that.
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 #: Seconds since 1970 beyond which a date is nonsense (the year 10000 overflows ``datetime``).
 _LATEST = 253_402_300_800
 
@@ -71,7 +77,7 @@ class KeyRingBackend(TokenBackend):
             text = token.decode("ascii") if isinstance(token, bytes) else str(token)
         except UnicodeDecodeError:
             _refuse()
-        if len(text) > MAX_TOKEN_LENGTH:
+        if len(text) > MAX_TOKEN_LENGTH or not _COMPACT.fullmatch(text):
             _refuse()
         _refuse_duplicate_names(text)
         try:
@@ -86,7 +92,7 @@ class KeyRingBackend(TokenBackend):
                 audience=self.audience,
                 issuer=self.issuer,
                 leeway=self.get_leeway(),
-                options={"require": _REQUIRED},
+                options={"require": _REQUIRED, "strict_aud": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             raise TokenBackendError("Token is invalid") from exc
@@ -109,7 +115,9 @@ def _refuse_duplicate_names(text: str) -> None:
 
     for part in text.split(".")[:2]:
         try:
-            json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=unique)
+            data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+            # UTF-8 and nothing else (RFC 7519, section 7.2); from bytes Python also reads UTF-16 and 32.
+            json.loads(data.decode(), object_pairs_hook=unique)
         except (ValueError, RecursionError) as exc:
             raise TokenBackendError("Token is invalid") from exc
 
@@ -124,9 +132,10 @@ def _check_types(payload: dict[str, Any]) -> None:
             canonical = False
         if not canonical:
             _refuse()
-    for name, longest in (("tenant_id", 40), ("jti", 64)):
+    for name, pattern in (("tenant_id", TENANT_ID), ("jti", _TOKEN_ID)):
         value = payload[name]
-        if not isinstance(value, str) or not 0 < len(value) <= longest:
+        # A pattern also keeps out what no database takes: NUL, and half a surrogate pair.
+        if not isinstance(value, str) or not pattern.fullmatch(value):
             _refuse()
     for name in ("exp", "iat"):
         value = payload[name]

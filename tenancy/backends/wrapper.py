@@ -89,6 +89,11 @@ class TenancyWrapper(Base):
                 self._discard()
                 raise
 
+    def get_autocommit(self) -> bool:
+        # Django asks it of every open connection when a request starts and ends, whoever is in context.
+        # It runs no SQL, so there is nothing to refuse.
+        return bool(self.autocommit if self.connection is not None else super().get_autocommit())
+
     def _refuse_strangers(self) -> None:
         """A tenant's connection serves that tenant only. Outside a request and a context an alias that
         is named (``migrate --database acme``) is an explicit choice, and passes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,7 +14,10 @@ from tenancy.exceptions import DatabaseFault, TenancyError
 def execute(argv: list[str]) -> None:
     """Run a management command. Exits 1 on bad data, 2 on wrong usage, 130 when interrupted."""
     try:
-        execute_from_command_line(argv)
+        try:
+            execute_from_command_line(argv)
+        finally:
+            sys.stdout.flush()  # here a reader that left is an error; when Python exits, it is noise
     except ImproperlyConfigured as exc:
         if "supply the ENGINE value" in str(exc):
             # Django's words for its dummy backend: the command used the alias "default".
@@ -29,8 +33,8 @@ def execute(argv: list[str]) -> None:
     except TenancyError as exc:
         sys.exit(f"error: {exc}")
     except BrokenPipeError:
-        # The reader of a pipe (head, less) left. Python would complain again while closing stdout.
-        sys.stderr.close()
+        # The reader of a pipe (head, less) left. What stdout still holds goes nowhere when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

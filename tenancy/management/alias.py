@@ -39,8 +39,7 @@ class AliasCommand(BaseCommand):
         if alias is None:
             raise CommandError(f"No database is named. {name_the_aliases(aliases)}", returncode=2)
         if alias not in aliases:
-            if alias != CONTROL_ALIAS:
-                get_registry().require()
+            get_registry().require()
             close = difflib.get_close_matches(alias, aliases, n=1)
             guess = f"did you mean '{close[0]}'?" if close else name_the_aliases(aliases)
             raise CommandError(f"Unknown tenant '{alias}': {guess}")

@@ -14,7 +14,10 @@ _SQLITE_UNIQUE = re.compile(r"^UNIQUE constraint failed: (.+)$")
 
 
 def explain(error: Error) -> str:
-    """What to tell the client: the constraint's ``violation_error_message``, or a general sentence."""
+    """What to tell the client: the constraint's ``violation_error_message``, or a general sentence.
+
+    Django's own message is not for clients: it names the constraint.
+    """
     cause = error.__cause__
     name = getattr(getattr(cause, "diag", None), "constraint_name", None)
     message = str(cause)
@@ -22,9 +25,9 @@ def explain(error: Error) -> str:
     unique = _SQLITE_UNIQUE.match(message)
     for model in _tenant_models():
         for constraint in model._meta.constraints:
-            if constraint.name == (name or (check and check[1])) or (
-                unique and _columns(model, constraint) == unique[1]
-            ):
+            named = constraint.name == (name or (check and check[1]))
+            told = constraint.violation_error_message != constraint.default_violation_error_message
+            if told and (named or (unique and _columns(model, constraint) == unique[1])):
                 return str(constraint.get_violation_error_message())
     return "A rule of the data forbids this."
 
