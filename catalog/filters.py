@@ -34,8 +34,8 @@ class InStockFilterBackend(BaseFilterBackend):
     parameter = "in_stock"
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        text = request.query_params.get(self.parameter)
-        if text is None:
+        text = request.query_params.get(self.parameter, "")
+        if not text:
             return queryset
         try:
             wanted = parse_boolean(text)

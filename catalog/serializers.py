@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from catalog.models import Category, Product
@@ -40,3 +41,7 @@ class ProductSerializer(StrictModelSerializer):
             "created_at",
             "updated_at",
         )
+
+    def validate_price(self, price: Decimal) -> Decimal:
+        # "-0" is not less than zero, but is not what the database gives back either.
+        return abs(price)

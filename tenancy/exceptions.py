@@ -18,8 +18,7 @@ class NoTenant(TenancyError):
 
     def __init__(self, what: str = "This operation") -> None:
         super().__init__(
-            f"{what} needs a tenant and none is in context. "
-            "Wrap it in `with tenant_context(tenant_id):`."
+            f"{what} needs a tenant and none is in context. Wrap it in `with tenant_context(tenant_id):`."
         )
 
 
@@ -52,8 +51,7 @@ class NoRequestScope(TenancyError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No request scope is open. Put 'tenancy.middleware.TenantScopeMiddleware' first in "
-            "MIDDLEWARE."
+            "No request scope is open. Put 'tenancy.middleware.TenantScopeMiddleware' first in MIDDLEWARE."
         )
 
 
@@ -138,8 +136,7 @@ class StampMismatch(DatabaseUnavailable):
     def __init__(self, alias: str) -> None:
         super().__init__(
             alias,
-            "its stamp names another owner. Check the entry's URL in tenants.yaml; a stamp is never "
-            "changed",
+            "its stamp names another owner. Check the entry's URL in tenants.yaml; a stamp is never changed",
         )
 
 

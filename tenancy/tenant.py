@@ -16,7 +16,6 @@ RESERVED_IDS = frozenset(
 )
 
 
-
 class Status(enum.StrEnum):
     """Whether a tenant is served: fully, for reading, or not at all."""
 

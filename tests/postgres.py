@@ -27,7 +27,9 @@ def start(folder: Path) -> str:
             server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as config:
             # Tests need no durability, and threads need connections.
-            config.write("\nmax_connections = 200\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+            config.write(
+                "\nmax_connections = 200\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+            )
     server.start()
     socket = urllib.parse.quote(str(server.get_postmaster_info().socket_dir), safe="")
     return f"postgres://postgres@{socket}"

@@ -80,9 +80,9 @@ def refresh_family(claims: Claims) -> TokenPair:
 
 def end_family(claims: Claims) -> None:
     """Revoke a family: its access tokens too are refused from the next request on."""
-    TokenFamily.objects.filter(
-        pk=claims.family_id, user_id=claims.user_id, revoked_at__isnull=True
-    ).update(revoked_at=timezone.now())
+    TokenFamily.objects.filter(pk=claims.family_id, user_id=claims.user_id, revoked_at__isnull=True).update(
+        revoked_at=timezone.now()
+    )
 
 
 def find_family(claims: Claims) -> TokenFamily | None:

@@ -153,8 +153,6 @@ class MeView(ApiViewMixin, APIView):
 class MyTenantsView(ApiViewMixin, APIView):
     permission_classes = (IsSignedIn,)
 
-    @extend_schema(
-        operation_id="my_tenants", summary="My tenants", responses=OwnTenantSerializer(many=True)
-    )
+    @extend_schema(operation_id="my_tenants", summary="My tenants", responses=OwnTenantSerializer(many=True))
     def get(self, request: Request) -> Response:
         return Response(own_tenants(request.user))

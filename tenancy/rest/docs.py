@@ -14,6 +14,9 @@ from tenancy.rest.views import ApiViewMixin
 class ErrorsInJsonMixin(ApiViewMixin):
     """For views that answer in a format of their own: their errors are JSON all the same."""
 
+    def known_parameters(self) -> set[str]:
+        return set(self.request.query_params)  # type: ignore[attr-defined]  # the library's own affair
+
     def handle_exception(self, exc: Exception) -> Response:
         response: Response = super().handle_exception(exc)  # type: ignore[misc]
         request: Any = self.request  # type: ignore[attr-defined]

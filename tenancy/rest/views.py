@@ -17,11 +17,22 @@ from tenancy.transactions import tenant_atomic
 
 
 class ApiViewMixin:
-    """For every view of the API: says on each answer who may keep it and what it depends on."""
+    """For every view of the API: refuses query parameters that it does not know (``?tenant=`` must not
+    look as if it were obeyed), and says on each answer who may keep it and what it depends on."""
 
     cache_control = "private, no-cache"
     # Without OPTIONS: the schema describes the API better, and needs no object to be read for it.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        unknown = sorted(set(request.query_params) - self.known_parameters())
+        if unknown:
+            raise ValidationError({name: ["Unknown parameter."] for name in unknown})
+
+    def known_parameters(self) -> set[str]:
+        """The names that may stand in the query string."""
+        return set()
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
@@ -35,11 +46,10 @@ class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):  # type: ign
 
     Each write is one transaction on the tenant's database; an error that DRF turns into a 4xx leaves it
     as an exception first, and so rolls it back. A write to one object locks its row, then compares
-    ``If-Match``. Reads carry an ETag. Unknown query parameters are refused.
+    ``If-Match``. Reads carry an ETag.
     """
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        self._refuse_unknown_parameters(set())
         self._read_body()
         with tenant_atomic():
             return super().create(request, *args, **kwargs)
@@ -65,32 +75,27 @@ class TenantModelViewSet(ApiViewMixin, viewsets.ModelViewSet[Any]):  # type: ign
         return instance
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.detail:
-            self._refuse_unknown_parameters(set())
-            return queryset if self.request.method in SAFE_METHODS else self.lock(queryset)
-        self._refuse_unknown_parameters(self._parameters(queryset))
-        return super().filter_queryset(queryset)
+        if self.action == "list":
+            return super().filter_queryset(queryset)
+        return queryset if self.request.method in SAFE_METHODS else self.lock(queryset)
 
     def lock(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The queryset that a write reads its object from. SQLite has no row locks and needs none: a
         transaction that may write is alone from its first statement on (``BEGIN IMMEDIATE``)."""
         return queryset.select_for_update(of=("self",))
 
-    def _parameters(self, queryset: QuerySet[Any]) -> set[str]:
+    def known_parameters(self) -> set[str]:
+        if self.action != "list":
+            return set()
         names = {"page", "page_size"}
         for backend_class in self.filter_backends:
             backend: Any = backend_class()
             if hasattr(backend, "get_filterset_class"):
-                filterset_class = backend.get_filterset_class(self, queryset)
+                filterset_class = backend.get_filterset_class(self)
                 names |= set(filterset_class.base_filters) if filterset_class else set()
             else:
                 names |= {parameter["name"] for parameter in backend.get_schema_operation_parameters(self)}
         return names
-
-    def _refuse_unknown_parameters(self, known: set[str]) -> None:
-        unknown = sorted(set(self.request.query_params) - known)
-        if unknown:
-            raise ValidationError({name: ["Unknown parameter."] for name in unknown})
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         return {"Location": f"{self.request.path}{data['id']}/"}

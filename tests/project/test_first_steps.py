@@ -49,7 +49,8 @@ class Steps:
         return f"steps_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{name}"
 
     def entry(self, tenant: str) -> str:
-        return f"  {tenant}:\n    name: {tenant.title()}\n    url: {self.url(tenant)}\n    labels: {{plan: gold}}\n"
+        lines = [f"  {tenant}:", f"    name: {tenant.title()}", f"    url: {self.url(tenant)}"]
+        return "\n".join([*lines, "    labels: {plan: gold}", ""])
 
     def manage(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(

@@ -70,7 +70,7 @@ def test_no_database_is_wrong_usage_that_names_the_aliases(manage, command):
 
 
 def test_a_stock_command_without_a_database_names_the_aliases(manage):
-    done = manage("dbshell")
+    done = manage("sqlflush")
     assert done.returncode == 2
     assert done.stderr == "error: There is no default database. Name one with --database: control, acme.\n"
 

@@ -96,3 +96,10 @@ def test_without_any_valid_registry_it_is_unavailable_and_not_forbidden(ada, set
     assert (response.status_code, response.json()["code"]) == (503, "tenant_unavailable")
     assert response["Retry-After"]
     assert "yaml" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/me/", "/api/me/tenants/"])
+def test_a_tenant_in_the_query_is_refused_rather_than_ignored(ada, path):
+    response = ada.get(f"{path}?tenant=globex")
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"tenant": ["Unknown parameter."]}
