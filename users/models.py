@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -123,7 +123,7 @@ class TokenFamily(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant_id} since {self.created_at:%Y-%m-%d %H:%M}"
 
-    def _fallback_hashes(self) -> Iterator[str]:
+    def _fallback_hashes(self) -> Iterable[str]:
         """What the hash was under the keys of ``SECRET_KEY_FALLBACKS``: changing the key ends no session."""
         return self.user.get_session_auth_fallback_hash()
 

@@ -13,6 +13,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from tenancy.rest.views import ApiViewMixin
 from tenancy.testing import databases
 from users.permissions import Anyone, IsSignedIn, MayUseTenant
 
@@ -104,8 +105,9 @@ def test_every_view_says_who_may_call_it(path):
         assert permission is IsSignedIn
     else:
         assert permission is MayUseTenant
-    for name in ("get_permissions", "check_permissions", "initial", "perform_authentication"):
+    for name in ("get_permissions", "check_permissions", "perform_authentication"):
         assert getattr(path.callback.cls, name) is getattr(APIView, name)
+    assert path.callback.cls.initial is ApiViewMixin.initial
 
 
 def test_the_default_for_a_view_that_says_nothing_is_the_strictest():

@@ -35,14 +35,12 @@ class Command(BaseCommand):
         listing.add_argument("--json", action="store_true", help="For machines.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        match options["verb"]:
-            case "check":
-                self.check_file(options["file"])
-            case "list":
-                self.show(options["json"])
-            case "provision":
-                done = adopt(options["tenant"])
-                self.stdout.write(f"{options['tenant']}: {'stamped' if done else 'was stamped already'}.")
+        if options["verb"] == "check":
+            self.check_file(options["file"])
+        elif options["verb"] == "list":
+            self.show(options["json"])
+        else:
+            self.provision(options["tenant"])
 
     def check_file(self, file: Path | None) -> None:
         file = file or Path(settings.TENANTS_FILE)
@@ -58,6 +56,10 @@ class Command(BaseCommand):
             sys.exit(1)
         count = len(registry)
         self.stdout.write(f"{file.name}: {count} {'tenant' if count == 1 else 'tenants'}, all valid.")
+
+    def provision(self, tenant_id: str) -> None:
+        done = adopt(tenant_id)
+        self.stdout.write(f"{tenant_id}: {'stamped' if done else 'was stamped already'}.")
 
     def show(self, as_json: bool) -> None:
         registry = get_registry()
