@@ -6,6 +6,7 @@ DEBUG ?= 1
 export DEBUG
 
 VENV := .venv
+export PIP_CACHE_DIR := $(CURDIR)/$(VENV)/cache/pip
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
