@@ -1,22 +1,36 @@
 """What our two database backends add to Django's: they know whose connection they are.
 
-Private API, read in Django 5.2.19 (``django/db/backends/base/base.py``): ``connect`` opens the physical
-connection; ``ensure_connection`` is called before every cursor, savepoint and ``atomic()``;
-``wrap_database_errors`` turns the driver's errors into Django's.
+A connection refuses to work for anybody but its tenant, not only when a cursor is opened but at every
+statement, every fetch and every commit: a cursor that was kept over a change of context is dead.
+
+Private API, read in Django 5.2.19 (``django/db/backends/base/base.py``, ``django/db/backends/utils.py``):
+``connect`` opens the physical connection; ``ensure_connection`` is called before every cursor, savepoint
+and ``atomic()``; ``validate_no_broken_transaction`` before every statement; ``wrap_database_errors`` turns
+the driver's errors into Django's, and as a function wraps every fetch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.db.utils import DatabaseErrorWrapper, Error
 
 from tenancy import stamp
 from tenancy.backends.faults import Fault, classify
 from tenancy.context import current_tenant, in_request
-from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable, NoTenant, TenantMigrating, WrongTenant
+from tenancy.exceptions import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    NoTenant,
+    TenancyError,
+    TenantMigrating,
+    WrongTenant,
+)
 from tenancy.planes import CONTROL_ALIAS
 
 if TYPE_CHECKING:
@@ -27,6 +41,13 @@ else:
 
 class AliasErrorWrapper(DatabaseErrorWrapper):
     """Django's translation of driver errors, which also notes on the error whose database it was."""
+
+    wrapper: TenancyWrapper
+
+    def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        self.wrapper.require_admission()
+        fetch: Callable[..., Any] = super().__call__(func)  # type: ignore[misc]
+        return fetch
 
     def __exit__(
         self,
@@ -41,6 +62,23 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
             raise
 
 
+class GuardedRows:
+    """Mixed into Django's cursor wrappers: iterating fetches row by row, past what wraps other fetches."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():  # type: ignore[misc]
+            self.db.require_admission()  # type: ignore[attr-defined]
+            yield row
+
+
+class GuardedCursor(GuardedRows, CursorWrapper):
+    pass
+
+
+class GuardedDebugCursor(GuardedRows, CursorDebugWrapper):
+    pass
+
+
 class TenancyWrapper(Base):
     """Mixed into Django's ``DatabaseWrapper`` of each engine."""
 
@@ -53,6 +91,15 @@ class TenancyWrapper(Base):
     #: Whether this physical connection has shown that it is this tenant's. True while it is being set
     #: up: Django opens cursors then, which must not shake hands yet.
     admitted = False
+
+    #: What Django takes with DEBUG on; an engine may have one of its own.
+    debug_cursor_class: type[Any] = GuardedDebugCursor
+
+    #: Undoing is allowed to everybody, or a refusal on the way out would hide the error it came from and
+    #: leave a transaction open behind the caller's back.
+    _undoing = False
+    #: The savepoint rolled back to by the last statement.
+    _empty_savepoint = ""
 
     @cached_property
     def wrap_database_errors(self) -> AliasErrorWrapper:
@@ -74,8 +121,76 @@ class TenancyWrapper(Base):
         self.admitted = False
 
     def ensure_connection(self) -> None:
+        if self._undoing:
+            super().ensure_connection()
+            return
         self._refuse_strangers()
         super().ensure_connection()
+        self._shake_hands_once()
+
+    def require_admission(self) -> None:
+        """Raise unless whoever is in context may use this connection, and it is what it should be."""
+        if not self._undoing:
+            self._refuse_strangers()
+            self._shake_hands_once()
+
+    def validate_no_broken_transaction(self) -> None:
+        self.require_admission()
+        if not self._undoing:
+            self._empty_savepoint = ""
+        super().validate_no_broken_transaction()
+
+    def commit(self) -> None:
+        """Refused, the transaction is rolled back."""
+        try:
+            self.require_admission()
+        except TenancyError:
+            self.rollback()
+            raise
+        super().commit()
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        with self._undo():
+            super()._savepoint_rollback(sid)  # type: ignore[misc]
+            self._empty_savepoint = sid
+
+    def _savepoint_commit(self, sid: str) -> None:
+        if sid == self._empty_savepoint:  # ``Atomic`` releases what it has just rolled back to
+            with self._undo():
+                super()._savepoint_commit(sid)  # type: ignore[misc]
+        else:
+            super()._savepoint_commit(sid)  # type: ignore[misc]
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """``Atomic`` ends with this, after a commit or a rollback. Who may not commit does not do so
+        by it either (SQLite's driver commits when autocommit is switched on)."""
+        try:
+            self._refuse_strangers()
+        except TenancyError:
+            if not autocommit:
+                raise
+            if self.connection is not None:
+                self.rollback()
+                with self._undo():
+                    super().set_autocommit(autocommit, *args, **kwargs)
+        else:
+            super().set_autocommit(autocommit, *args, **kwargs)
+
+    @contextmanager
+    def _undo(self) -> Iterator[None]:
+        self._undoing = True
+        try:
+            yield
+        finally:
+            self._undoing = False
+
+    def make_cursor(self, cursor: Any) -> Any:
+        return GuardedCursor(cursor, self)
+
+    def make_debug_cursor(self, cursor: Any) -> Any:
+        return self.debug_cursor_class(cursor, self)
+
+    def _shake_hands_once(self) -> None:
         if not self.admitted and current_tenant() is not None and self.alias != CONTROL_ALIAS:
             self.admitted = True
             try:

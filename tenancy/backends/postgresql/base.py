@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from tenancy.backends.wrapper import TenancyWrapper
+from tenancy.backends.wrapper import GuardedRows, TenancyWrapper
 
 # Milliseconds. Given when the connection starts: behind a pooler a session SET would reach others.
 _LIMITS = {
@@ -19,7 +19,13 @@ _LIMITS = {
 _MAINTENANCE_LIMITS = {"lock_timeout": 30_000}
 
 
+class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
+    pass
+
+
 class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
+    debug_cursor_class = GuardedDebugCursor
+
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
         limits = _MAINTENANCE_LIMITS if self.maintenance else _LIMITS
