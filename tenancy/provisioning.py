@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.conf import settings
-from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from tenancy import stamp
 from tenancy.connections import maintenance
 from tenancy.exceptions import ForeignTables, StampMismatch
 from tenancy.registry import get_registry
+from tenancy.transactions import atomic_on
 
 
 def adopt(tenant_id: str) -> bool:
@@ -31,7 +31,7 @@ def adopt(tenant_id: str) -> bool:
             tables = set(connection.introspection.table_names(cursor))
         if foreign := sorted(tables - _tables_of_tenant_apps()):
             raise ForeignTables(tenant.id, foreign)
-        with transaction.atomic(using=tenant.id), connection.cursor() as cursor:
+        with atomic_on(tenant.id), connection.cursor() as cursor:
             cursor.execute(stamp.CREATE)
             cursor.execute(stamp.INSERT, [tenant.id])
     return True

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
-from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from tenancy.planes import CONTROL_ALIAS
+from tenancy.transactions import control_atomic
 from users.models import Membership, TokenFamily, User
 from users.tokens import Claims, TenantAccessToken, TenantRefreshToken
 
@@ -38,7 +37,7 @@ class MembershipGone(Exception):
 
 def open_family(user: User, tenant_id: str) -> TokenPair:
     """Sign ``user`` in to a tenant. The caller has checked that they may."""
-    with transaction.atomic(using=CONTROL_ALIAS):
+    with control_atomic():
         family = TokenFamily(
             id=uuid.uuid4(),
             user=user,
