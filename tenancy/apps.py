@@ -9,8 +9,9 @@ class TenancyConfig(AppConfig):
 
     def ready(self) -> None:
         # Late: these import Django's migration machinery, which needs the app registry to be filled.
-        from tenancy.checks import check_tenants_file
+        from tenancy.checks import CHECKS
         from tenancy.schema import teach_stock_commands
 
-        checks.register(check_tenants_file)
+        for check in CHECKS:
+            checks.register(check)
         teach_stock_commands()
