@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import stat
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from django.db.backends.signals import connection_created
 from catalog.models import Category, Product
 from tenancy import exceptions, stamp
 from tenancy.backends.faults import Fault, classify
+from tenancy.backends.postgresql import base as postgresql_base
 from tenancy.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.connections import maintenance
@@ -673,3 +675,22 @@ if POSTGRESQL:
         with connection._nodb_cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
             assert cursor.fetchone() == (True,)
+
+
+def test_a_socket_folder_and_an_unknown_name_have_no_addresses(monkeypatch):
+    def unknown(*args, **kwargs):
+        raise socket.gaierror
+
+    assert postgresql_base._addresses("/run/postgresql", None) == []
+    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", unknown)
+    assert postgresql_base._addresses("db.example", "5432") == []
+
+
+def test_a_name_has_each_of_its_addresses_once(monkeypatch):
+    found = [
+        (2, 1, 6, "", ("127.0.0.1", 5432)),
+        (2, 1, 6, "", ("127.0.0.1", 5432)),
+        (10, 1, 6, "", ("::1", 5432)),
+    ]
+    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", lambda *args, **kwargs: found)
+    assert postgresql_base._addresses("db.example", None) == ["127.0.0.1", "::1"]

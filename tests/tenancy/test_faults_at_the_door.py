@@ -9,6 +9,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.db import close_old_connections, connections
@@ -117,6 +118,18 @@ def black_hole():
 
 
 @contextmanager
+def black_holes_at_three_addresses():
+    """One name, three addresses: the time limit is the tenant's, not the address's."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in (1, 2, 3)]
+    with (
+        socket.create_server(("0.0.0.0", 0)) as server,
+        repointed("acme", HOST="db.example", PORT=str(server.getsockname()[1])),
+        mock.patch("tenancy.backends.postgresql.base.socket.getaddrinfo", return_value=found),
+    ):
+        yield
+
+
+@contextmanager
 def unknown_role():
     with repointed("acme", USER="no_such_role"):
         yield
@@ -175,6 +188,7 @@ if POSTGRESQL:
     UNAVAILABLE += [
         nobody_listens,
         black_hole,
+        black_holes_at_three_addresses,
         unknown_role,
         role_may_not_connect,
         role_may_not_read,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -19,6 +20,20 @@ _LIMITS = {
 _MAINTENANCE_LIMITS = {"lock_timeout": 30_000}
 
 
+_MOST_ADDRESSES = 2
+
+
+def _addresses(host: str, port: str | None) -> list[str]:
+    """What a host's name stands for; nothing for a socket's folder, or a name that libpq may complain of."""
+    if host.startswith("/"):
+        return []
+    try:
+        found = socket.getaddrinfo(host, port or 5432, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
     pass
 
@@ -31,6 +46,13 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         limits = _MAINTENANCE_LIMITS if self.maintenance else _LIMITS
         start = {"search_path": self.settings_dict["SCHEMA"], **limits}
         params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
+        addresses = _addresses(params["host"], params.get("port"))
+        if len(addresses) > 1:
+            # libpq tries each address for connect_timeout seconds. Two of one second each are as long as
+            # one of two, which is what a host with a single address gets.
+            params["host"] = ",".join([params["host"]] * _MOST_ADDRESSES)
+            params["hostaddr"] = ",".join(addresses[:_MOST_ADDRESSES])
+            params["connect_timeout"] = 1
         return params
 
     def is_usable(self) -> bool:
