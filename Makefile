@@ -54,7 +54,7 @@ serve: demo  ## Run the service with its demo on http://127.0.0.1:8000 (PORT=…
 .PHONY: test
 test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18
 	@rm -f .coverage .coverage.*
-	@echo "Tests on SQLite"
+	@echo "Tests on SQLite (about a minute and a half), then on PostgreSQL 18 (as long again)"
 	@TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) --cov --cov-report=
 	@echo "Tests on PostgreSQL 18"
 	@TEST_DATABASE=postgresql COVERAGE_FILE=.coverage.postgresql $(PYTEST) --cov --cov-report=

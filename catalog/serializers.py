@@ -9,6 +9,8 @@ from tenancy.rest.serializers import StrictModelSerializer
 
 
 class CategorySerializer(StrictModelSerializer):
+    """A shelf for products, perhaps inside another."""
+
     class Meta:
         model = Category
         fields = ("id", "name", "description", "parent")
@@ -26,6 +28,8 @@ class CategorySerializer(StrictModelSerializer):
 
 
 class ProductSerializer(StrictModelSerializer):
+    """Something the tenant sells. Money is text, so that no digit is lost."""
+
     class Meta:
         model = Product
         fields = (

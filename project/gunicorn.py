@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from typing import Any
 
@@ -13,11 +14,18 @@ threads = int(os.environ.get("WEB_THREADS", "8"))
 timeout = 30  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 10
 keepalive = 5
+accesslog = "-" if os.environ.get("DEBUG") else None  # in production the proxy writes one
 # By default it makes a socket in the home folder.
 control_socket_disable = True
 # Refused before Python sees them: a token has about 800 characters, a URL with filters some hundred.
 limit_request_line = 4094
 limit_request_field_size = 16_384
+
+
+def post_worker_init(worker: Any) -> None:
+    """Leave Ctrl-C to the master. A terminal sends it to both, and a worker that is told twice to stop can
+    wait for itself until the master kills it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def when_ready(server: Any) -> None:

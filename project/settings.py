@@ -167,10 +167,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": (
         "Every tenant owns its own database; your token says which one you work in.\n\n"
         "**To try calls from this page:** open *Sign in* (`POST /api/token/`), send your e-mail and "
-        "password, copy `access` from the answer, press **Authorize** and paste it. In the demo that is "
-        "`ada@example.com` with `correct-horse-battery`. An access token lasts five minutes; "
+        "password, copy `access` from the answer, press **Authorize** and paste it. An access token lasts "
+        "five minutes; "
         "*Refresh* gives the next one.\n\n"
-        "Every error is `{detail, code}`; a 503 or 429 says in `Retry-After` when to try again."
+        "Every error is `{detail, code}`; a 503 says in `Retry-After` when to try again."
     ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
@@ -181,6 +181,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True},
     "COMPONENT_SPLIT_REQUEST": True,
+    "TAGS": [
+        {"name": "token", "description": "Sign in, and stay so"},
+        {"name": "me", "description": "Who you are"},
+        {"name": "categories"},
+        {"name": "products"},
+    ],
     "ENUM_NAME_OVERRIDES": {"Role": "users.models.Role"},
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
 }

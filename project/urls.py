@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from tenancy import views as tenancy_views
 from tenancy.rest import errors
@@ -8,12 +9,14 @@ from tenancy.rest.docs import DocsView, SchemaView
 urlpatterns = [
     path("livez", tenancy_views.livez, name="livez"),
     path("readyz", tenancy_views.readyz, name="readyz"),
+    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/", include("users.urls")),
     path("api/", include("catalog.urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", DocsView.as_view(url_name="schema"), name="docs"),
-    # Last: with DEBUG on, Django would answer an unknown path with a page that lists all paths.
+    # Last: with DEBUG on, Django answers a path that nothing matches with a page that lists all patterns.
     re_path(r"", errors.not_found),
 ]
 

@@ -28,6 +28,14 @@ _CONFLICT_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)", re.MULTI
 # No ':' and no '@': a URL that slipped into the place of a key is not repeated.
 _SHOWN_KEY = re.compile(r"[\w ./-]{1,60}")
 
+#: libyaml's words for two mistakes that people make often.
+_PLAINER = {
+    "found character that cannot start any token": "a tab, perhaps, or a character that needs quotes; "
+    "indent with spaces",
+    "mapping values are not allowed in this context": "a ':' where none can be; put a text that has ': ' in "
+    "it in quotes",
+}
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _resolver: Any = yaml.resolver.Resolver()
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"} | {
@@ -104,7 +112,8 @@ def parse(data: bytes) -> Node:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 1
-        raise DocumentError(line, "", f"not valid YAML: {exc.problem or exc.context}") from None
+        problem = exc.problem or exc.context or ""
+        raise DocumentError(line, "", f"not valid YAML: {_PLAINER.get(problem, problem)}") from None
     except yaml.YAMLError:
         raise DocumentError(1, "", "not valid YAML") from None
 

@@ -140,6 +140,18 @@ class StampMismatch(DatabaseUnavailable):
         )
 
 
+class SchemaMissing(TenancyError):
+    """The entry names a schema that its database does not have."""
+
+    def __init__(self, alias: str, schema: str) -> None:
+        self.alias = alias
+        self.schema = schema
+        super().__init__(
+            f"The database of '{alias}' has no schema '{schema}'. Run `CREATE SCHEMA {schema}` in it, as a "
+            "role that may."
+        )
+
+
 class UnstampedDatabase(TenancyError):
     """A database with tables but no stamp is not ours to migrate."""
 

@@ -16,7 +16,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 
 from tenancy import stamp
-from tenancy.exceptions import StampMismatch, UnstampedDatabase
+from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.loader import PlaneMigrationLoader
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias
 
@@ -24,21 +24,32 @@ from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias
 def needs_stamp(connection: Any) -> bool:
     """Whether a database is empty, so that its first migration is to stamp it.
 
-    Raises ``StampMismatch`` for a database that is someone else's, and ``UnstampedDatabase`` for a
-    tenant's that has tables but no stamp. Changes nothing.
+    Raises ``StampMismatch`` for a database that is someone else's, ``UnstampedDatabase`` for a tenant's
+    that has tables but no stamp, and ``SchemaMissing``. Changes nothing.
     """
+    _require_schema(connection)
     owner = stamp.read(connection)
     if plane_of_alias(connection.alias) is Plane.CONTROL:
         if owner is not None:
             raise StampMismatch(connection.alias)
         return False
-    if owner is not None:
-        if owner != connection.alias:
-            raise StampMismatch(connection.alias)
-        return False
-    if not _is_empty(connection):
-        raise UnstampedDatabase(connection.alias)
-    return True
+    if owner is None:
+        if not _is_empty(connection):
+            raise UnstampedDatabase(connection.alias)
+        return True
+    if owner != connection.alias:
+        raise StampMismatch(connection.alias)
+    return False
+
+
+def _require_schema(connection: Any) -> None:
+    schema = connection.settings_dict["SCHEMA"]
+    if schema is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        if cursor.fetchone()[0] != schema:
+            raise SchemaMissing(connection.alias, schema)
 
 
 def _is_empty(connection: Any) -> bool:

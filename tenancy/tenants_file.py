@@ -51,7 +51,7 @@ def read(
             data = stream.read(max_bytes + 1)
     except FileNotFoundError:
         raise TenantsFileError(
-            name, [Problem(1, "", "no such file; create it, or set TENANTS_FILE")]
+            name, [Problem(1, "", f"no such file: {file}; create it, or set TENANTS_FILE")]
         ) from None
     except OSError as exc:
         raise TenantsFileError(name, [Problem(1, "", f"cannot be read: {exc.strerror}")]) from None

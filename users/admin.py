@@ -64,7 +64,7 @@ class UserAdmin(StockUserAdmin):
 class MembershipAdmin(admin.ModelAdmin):
     form = MembershipForm
     list_display = ("user", "tenant_id", "role", "created_at")
-    list_filter = ("role",)
+    list_filter = ("role", "tenant_id")
     search_fields = ("user__email", "tenant_id")
     autocomplete_fields = ("user",)
     list_select_related = ("user",)

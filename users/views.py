@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -67,6 +67,22 @@ class SignInView(OpenTokenView):
         description="Exchange e-mail and password for a pair of tokens that is bound to one tenant.",
         request=SignInSerializer,
         responses=SignedInSerializer,
+        examples=[
+            OpenApiExample(
+                "One tenant",
+                value={"email": "ada@example.com", "password": "correct-horse-battery"},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "Several tenants",
+                value={
+                    "email": "grace@example.com",
+                    "password": "correct-horse-battery",
+                    "tenant_id": "globex",
+                },
+                request_only=True,
+            ),
+        ],
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -123,7 +139,7 @@ class SwitchView(TokenView):
     @extend_schema(
         operation_id="switch_tenant",
         summary="Switch tenant",
-        description="A pair of tokens for another tenant you belong to.",
+        description="A pair of tokens for another tenant you belong to. Send your access token as Bearer.",
         request=SwitchSerializer,
         responses=SignedInSerializer,
     )
@@ -135,7 +151,12 @@ class SwitchView(TokenView):
 class MeView(ApiViewMixin, APIView):
     permission_classes = (IsSignedIn,)
 
-    @extend_schema(operation_id="me", summary="Who am I", responses=MeSerializer)
+    @extend_schema(
+        operation_id="me",
+        summary="Who am I",
+        description="Who the token belongs to, the tenant it is bound to, and your role there now.",
+        responses=MeSerializer,
+    )
     def get(self, request: Request) -> Response:
         access: Access = request.auth  # type: ignore[assignment]
         user = request.user
@@ -153,6 +174,11 @@ class MeView(ApiViewMixin, APIView):
 class MyTenantsView(ApiViewMixin, APIView):
     permission_classes = (IsSignedIn,)
 
-    @extend_schema(operation_id="my_tenants", summary="My tenants", responses=OwnTenantSerializer(many=True))
+    @extend_schema(
+        operation_id="my_tenants",
+        summary="My tenants",
+        description="Every tenant you belong to. Change to one with *Switch tenant*.",
+        responses=OwnTenantSerializer(many=True),
+    )
     def get(self, request: Request) -> Response:
         return Response(own_tenants(request.user))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
@@ -41,6 +41,19 @@ class AliasCommand(BaseCommand):
         if alias not in aliases:
             get_registry().require()
             close = difflib.get_close_matches(alias, aliases, n=1)
-            guess = f"did you mean '{close[0]}'?" if close else name_the_aliases(aliases)
-            raise CommandError(f"Unknown tenant '{alias}': {guess}")
+            if close:
+                raise CommandError(f"Unknown tenant '{alias}': did you mean '{close[0]}'?")
+            raise CommandError(f"Unknown tenant '{alias}'. {name_the_aliases(aliases)}")
         return super().execute(*args, **options)
+
+
+def require_alias(command: BaseCommand) -> BaseCommand:
+    """A stock command whose ``--database`` falls back to "default", as an ``AliasCommand``.
+
+    Some would fail with Django's words for its dummy backend; ``dumpdata`` would write an empty file and
+    say that all is well.
+    """
+    actions = command.create_parser("manage.py", "")._actions
+    if any(action.dest == "database" and action.default == DEFAULT_DB_ALIAS for action in actions):
+        command.__class__ = type("Command", (AliasCommand, type(command)), {})
+    return command

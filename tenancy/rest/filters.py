@@ -69,6 +69,13 @@ class StableOrderingFilter(OrderingFilter):
             raise ValidationError({self.ordering_param: [f"Order by {', '.join(valid)}; '-' reverses."]})
         return list(fields)
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        (parameter,) = super().get_schema_operation_parameters(view)
+        parameter["description"] = (
+            f"By {', '.join(view.ordering_fields)}; several with commas, '-' before a name reverses it."
+        )
+        return [parameter]
+
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         ordering = list(self.get_ordering(request, queryset, view) or ())
         return queryset.order_by(*ordering, "pk")

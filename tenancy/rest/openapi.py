@@ -12,13 +12,17 @@ from tenancy.rest.views import TenantModelViewSet
 
 
 class ErrorSerializer(serializers.Serializer[object]):
+    """How every error looks."""
+
     detail = serializers.CharField(help_text="A sentence for people.")
     code = serializers.CharField(help_text="A word for machines.")
     # DRF's serializers have an attribute of this name, so the field is added below.
 
 
-ErrorSerializer._declared_fields["errors"] = serializers.JSONField(
-    required=False, help_text="By field, with code `invalid`."
+ErrorSerializer._declared_fields["errors"] = serializers.DictField(
+    child=serializers.ListField(child=serializers.CharField()),
+    required=False,
+    help_text="By field, with code `invalid`.",
 )
 
 _ERRORS = {
@@ -40,8 +44,25 @@ _ETAG_HEADERS = {
 }
 
 
+_SUMMARIES = {
+    "list": "List {all}",
+    "create": "Create a {one}",
+    "retrieve": "Read one {one}",
+    "update": "Replace a {one}",
+    "partial_update": "Change some of a {one}",
+    "destroy": "Delete a {one}",
+}
+
+
 class ApiSchema(AutoSchema):
     """Adds to each operation the errors it can answer with, and the conditional headers."""
+
+    def get_summary(self) -> str | None:
+        summary: str | None = super().get_summary()
+        if summary or not isinstance(self.view, TenantModelViewSet):
+            return summary
+        meta = self.view.get_queryset().model._meta
+        return _SUMMARIES[self.view.action].format(one=meta.verbose_name, all=meta.verbose_name_plural)
 
     def get_override_parameters(self) -> list[Any]:
         if not isinstance(self.view, TenantModelViewSet):

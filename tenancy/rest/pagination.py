@@ -12,6 +12,7 @@ class Pagination(PageNumberPagination):
 
     page_size = 20
     page_size_query_param = "page_size"
+    page_size_query_description = "Results on a page: 20 unless told, 200 at the most."
     max_page_size = 200
 
     def get_page_size(self, request: Request) -> int:

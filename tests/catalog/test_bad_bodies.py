@@ -376,7 +376,6 @@ def test_an_id_that_is_none_is_not_found(ada, make_product, product_body, method
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/",
         "/api/products",

@@ -168,7 +168,7 @@ failing = databases("control", *TENANTS, transaction=True)
 @failing
 @pytest.mark.parametrize("output", ["table", "csv", "json"])
 def test_a_tenant_that_fails_is_named_and_the_others_are_shown(goods, output):
-    with repointed("globex", NAME="/nowhere/no_such_database"):
+    with repointed("globex", NAME="/dev/null/no_such_database"):
         out, err = run(format=output, exit_code=1)
     assert err.splitlines() == [
         "2 of 3 tenants answered; the totals are partial.",

@@ -26,7 +26,7 @@ OPEN_TO_ANYONE = {
     "api/docs/",
 }
 # Plain views of Django, which know nothing of tokens. The admin has a sign-in of its own.
-WITHOUT_TOKENS = {"livez", "readyz", "", "admin/"}
+WITHOUT_TOKENS = {"livez", "readyz", "", "admin", "admin/"}
 FOR_THE_SIGNED_IN = {"api/me/", "api/me/tenants/", "api/token/switch/"}
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -89,6 +89,12 @@ def test_the_walk_finds_what_is_there():
 
 def test_what_needs_no_token_is_on_the_list():
     assert {path.route for path in API_PATHS if issubclass(path.permissions[0], AllowAny)} == OPEN_TO_ANYONE
+
+
+@pytest.mark.parametrize(("path", "leads_to"), [("/", "/api/docs/"), ("/admin", "/admin/")])
+def test_a_person_who_guesses_is_led_on(path, leads_to):
+    response = APIClient().get(path)
+    assert (response.status_code, response["Location"]) == (302, leads_to)
 
 
 def test_views_outside_the_api_are_on_the_list():

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import psycopg2
 import pytest
@@ -692,5 +693,5 @@ def test_a_name_has_each_of_its_addresses_once(monkeypatch):
         (2, 1, 6, "", ("127.0.0.1", 5432)),
         (10, 1, 6, "", ("::1", 5432)),
     ]
-    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", lambda *args, **kwargs: found)
+    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", mock.Mock(return_value=found))
     assert postgresql_base._addresses("db.example", None) == ["127.0.0.1", "::1"]

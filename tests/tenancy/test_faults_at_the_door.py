@@ -95,7 +95,7 @@ def timed(call, *args, **kwargs):
 
 @contextmanager
 def missing():
-    with repointed("acme", NAME="/nowhere/no_such_database"):
+    with repointed("acme", NAME="/dev/null/no_such_database"):
         yield
 
 
@@ -421,7 +421,7 @@ CONTROL_CALLS = {
 
 @pytest.mark.parametrize(("method", "path", "body"), CONTROL_CALLS.values(), ids=CONTROL_CALLS)
 def test_without_the_control_plane_nobody_enters(ada, method, path, body):
-    with repointed("control", NAME="/nowhere/no_such_database"):
+    with repointed("control", NAME="/dev/null/no_such_database"):
         assert_refused(timed(getattr(ada, method), path, body), 503, "control_unavailable")
         assert ada.get("/livez").status_code == 200
         assert ada.get("/readyz").status_code == 503
@@ -432,7 +432,7 @@ def test_without_the_control_plane_nobody_enters(ada, method, path, body):
 def test_without_the_control_plane_no_token_is_renewed_or_revoked(client, cast, path):
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     pair = client.post("/api/token/", credentials, content_type="application/json").json()
-    with repointed("control", NAME="/nowhere/no_such_database"):
+    with repointed("control", NAME="/dev/null/no_such_database"):
         response = client.post(path, {"refresh": pair["refresh"]}, content_type="application/json")
         assert_refused(response, 503, "control_unavailable")
     response = client.post(path, {"refresh": pair["refresh"]}, content_type="application/json")

@@ -186,7 +186,7 @@ def test_run_each_records_a_failure_and_goes_on(error, text):
 
 
 def test_run_each_says_that_a_database_is_missing_and_not_where():
-    with repointed("globex", NAME="/nowhere/no_such_database"):
+    with repointed("globex", NAME="/dev/null/no_such_database"):
         outcomes = run_each(lambda _: Category.objects.count())
     assert [outcome.result for outcome in outcomes] == [Result.OK, Result.FAILED, Result.OK]
     assert outcomes[1].error == (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command, load_command_class
-from django.db import OperationalError
+from django.core.management import CommandError, ManagementUtility, call_command, load_command_class
+from django.db import IntegrityError, OperationalError
 from django.test import override_settings
 
 from tenancy import management
@@ -72,7 +74,7 @@ def test_no_database_is_wrong_usage_that_names_the_aliases(manage, command):
 def test_a_stock_command_without_a_database_names_the_aliases(manage):
     done = manage("sqlflush")
     assert done.returncode == 2
-    assert done.stderr == "error: There is no default database. Name one with --database: control, acme.\n"
+    assert done.stderr == "CommandError: No database is named. Name one with --database: control, acme.\n"
 
 
 def test_an_unknown_alias_is_one_line_with_a_guess(manage):
@@ -183,7 +185,7 @@ def test_each_error_has_its_line_and_status(monkeypatch, error, code):
     def fail(argv):
         raise error
 
-    monkeypatch.setattr(management, "execute_from_command_line", fail)
+    monkeypatch.setattr(management.Utility, "execute", fail)
     with pytest.raises(SystemExit) as caught:
         management.execute(["manage.py", "anything"])
     assert caught.value.code == (f"error: {error}" if code is None else code)
@@ -193,7 +195,7 @@ def test_what_is_not_foreseen_keeps_its_traceback(monkeypatch):
     def fail(argv):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(management, "execute_from_command_line", fail)
+    monkeypatch.setattr(management.Utility, "execute", fail)
     with pytest.raises(ZeroDivisionError):
         management.execute(["manage.py", "anything"])
 
@@ -204,7 +206,7 @@ def test_the_alias_default_is_explained(monkeypatch, capsys):
             "settings.DATABASES is improperly configured. Please supply the ENGINE value."
         )
 
-    monkeypatch.setattr(management, "execute_from_command_line", fail)
+    monkeypatch.setattr(management.Utility, "execute", fail)
     with pytest.raises(SystemExit) as caught:
         management.execute(["manage.py", "dbshell"])
     assert caught.value.code == 2
@@ -218,9 +220,9 @@ def test_a_broken_pipe_exits_1_and_leaves_stdout_fit_to_close(monkeypatch):
     os.close(reading)
     with os.fdopen(writing, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        monkeypatch.setattr(management, "execute_from_command_line", stdout.write)
+        monkeypatch.setattr(management.Utility, "execute", lambda _: stdout.write("a table"))
         with pytest.raises(SystemExit) as caught:
-            management.execute("a table")
+            management.execute(["manage.py"])
         assert caught.value.code == 1
 
 
@@ -235,10 +237,10 @@ def test_a_command_that_succeeds_returns(capsys):
     [
         ({}, 2, "No database is named. Name one with --database: control, acme, globex, initech."),
         ({"database": "globx"}, 1, "Unknown tenant 'globx': did you mean 'globex'?"),
-        ({"database": "ACME"}, 1, "Unknown tenant 'ACME': Name one with --database: control, acme, "),
-        ({"database": "default"}, 1, "Unknown tenant 'default': Name one with --database: control, "),
-        ({"database": "__class__"}, 1, "Unknown tenant '__class__': Name one with --database: control"),
-        ({"database": ""}, 1, "Unknown tenant '': Name one with --database: control, acme, globex"),
+        ({"database": "ACME"}, 1, "Unknown tenant 'ACME'. Name one with --database: control, acme, "),
+        ({"database": "default"}, 1, "Unknown tenant 'default'. Name one with --database: control, "),
+        ({"database": "__class__"}, 1, "Unknown tenant '__class__'. Name one with --database: control"),
+        ({"database": ""}, 1, "Unknown tenant ''. Name one with --database: control, acme, globex"),
     ],
 )
 def test_an_alias_must_be_named_and_known(command, options, code, message):
@@ -284,3 +286,48 @@ def test_it_names_eight_aliases_at_most_and_never_default(count, ending):
     assert names.startswith("Name one with --database: tenant-0")
     assert names.endswith(ending)
     assert "default" not in names
+
+
+def database_error(error, cause):
+    """As a connection of ours raises it: with the driver's error behind it, and the alias."""
+    error.__cause__ = cause
+    error.alias = "control"
+    return error
+
+
+def test_a_database_without_tables_names_the_command_that_makes_them(monkeypatch, capsys):
+    missing = sqlite3.OperationalError("no such table: users_membership")
+    missing.sqlite_errorcode = sqlite3.SQLITE_ERROR
+    monkeypatch.setattr(
+        management.Utility, "execute", mock.Mock(side_effect=database_error(OperationalError("x"), missing))
+    )
+    with pytest.raises(SystemExit) as caught:
+        management.execute(["manage.py", "membership"])
+    assert caught.value.code == (
+        "error: The database of 'control' is behind the code. Run `manage.py migrate --database control`."
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [IntegrityError("x"), database_error(IntegrityError("x"), sqlite3.IntegrityError("x"))]
+)
+def test_another_database_error_keeps_its_traceback(monkeypatch, error):
+    monkeypatch.setattr(management.Utility, "execute", mock.Mock(side_effect=error))
+    with pytest.raises(IntegrityError):
+        management.execute(["manage.py", "membership"])
+
+
+@pytest.mark.parametrize("command", ["dumpdata", "sqlflush", "inspectdb", "flush"])
+def test_no_stock_command_falls_back_to_the_default_database(command):
+    """``dumpdata`` would write an empty file and say that all is well."""
+    with pytest.raises(CommandError, match="No database is named") as caught:
+        management.Utility(["manage.py"]).fetch_command(command).execute()
+    assert caught.value.returncode == 2
+
+
+@pytest.mark.parametrize("command", ["check", "makemigrations", "tenants", "migrate"])
+def test_other_commands_are_left_as_they_are(command):
+    utility = management.Utility(["manage.py"])
+    assert type(utility.fetch_command(command)) is type(
+        ManagementUtility(["manage.py"]).fetch_command(command)
+    )

@@ -17,6 +17,7 @@ from tenancy.context import tenant_context
 from tenancy.exceptions import StampMismatch, TenantMigrating, UnstampedDatabase
 from tenancy.schema import StampDatabase, needs_stamp
 from tenancy.testing import databases, empty_database, repointed
+from tests.settings import ENGINE
 
 CATALOG = ("catalog", "0001_initial")
 
@@ -285,7 +286,7 @@ def test_an_app_of_the_other_plane_is_refused(app, alias, message):
         (None, "No database is named. Name one with --database: control, acme", 2),
         ("acmee", "Unknown tenant 'acmee': did you mean 'acme'", 1),
         ("default", "Unknown tenant 'default'", 1),
-        ("__class__", "Unknown tenant '__class__': Name one with --database", 1),
+        ("__class__", "Unknown tenant '__class__'. Name one with --database", 1),
     ],
 )
 def test_a_database_must_be_named_and_known(command, alias, message, code):
@@ -456,3 +457,13 @@ def test_a_database_that_is_not_ready_is_not_entered(empty_acme, sql, message):
         connections["acme"].ensure_connection()
     assert raised.value.alias == "acme"
     assert connections["acme"].connection is None
+
+
+if ENGINE == "postgresql":
+
+    def test_a_schema_that_is_not_there_is_told_in_one_line():
+        with (
+            repointed("acme", SCHEMA="nowhere"),
+            pytest.raises(CommandError, match=r"has no schema 'nowhere'.*CREATE SCHEMA nowhere"),
+        ):
+            call_command("migrate", database="acme", verbosity=0)

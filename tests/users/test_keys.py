@@ -210,7 +210,7 @@ def test_the_command_makes_a_key_and_says_which(tmp_path, settings):
     settings.JWT_KEYS_DIR = str(tmp_path / "keys")
     text = run("create")
     (file,) = (tmp_path / "keys").iterdir()
-    assert text == f"Made signing key {file.stem}. Restart the service to use it.\n"
+    assert text == f"Made signing key {file.stem}; it signs from the next start on.\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "PRIVATE" not in text
 

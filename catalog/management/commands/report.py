@@ -47,6 +47,8 @@ class Command(BaseCommand):
         for outcome in outcomes:
             if outcome.result is not Result.OK:
                 table.add_row(outcome.tenant.id, Text(str(outcome.result), style="bold red"))
+            elif not outcome.value:
+                table.add_row(outcome.tenant.id, "none", "0", "0")
             for row in outcome.value or ():
                 table.add_row(outcome.tenant.id, *_cells(row))
         table.add_section()

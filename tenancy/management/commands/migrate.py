@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
 
 from tenancy.connections import maintenance
-from tenancy.exceptions import StampMismatch, UnstampedDatabase
+from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.management.alias import AliasCommand
 from tenancy.planes import plane_of_alias, plane_of_app
 from tenancy.schema import needs_stamp
@@ -22,7 +22,7 @@ class Command(AliasCommand, StockCommand):
         with maintenance(alias) as connection:
             try:
                 needs_stamp(connection)
-            except (StampMismatch, UnstampedDatabase) as exc:
+            except (SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
                 raise CommandError(str(exc)) from exc
             super().handle(*args, **options)
 

@@ -25,4 +25,4 @@ class Command(BaseCommand):
             for kid in sorted(ring.verifying_keys):
                 self.stdout.write(f"{kid}{'  signs' if kid == ring.signing_kid else ''}")
         elif not (options["if_missing"] and any(folder.glob("*.pem"))):
-            self.stdout.write(f"Made signing key {create_key(folder)}. Restart the service to use it.")
+            self.stdout.write(f"Made signing key {create_key(folder)}; it signs from the next start on.")
