@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from catalog.models import Category, Product
 from tenancy.context import require_tenant
-from tenancy.transactions import tenant_atomic
+from tenancy.transactions import control_atomic, tenant_atomic
 from users.models import Membership, User
 
 PASSWORD = "correct-horse-battery"
@@ -137,8 +137,9 @@ def create_people() -> int:
         try:
             user = User.objects.get_by_natural_key(email)
         except User.DoesNotExist:
-            user = User.objects.create_user(email, PASSWORD, name=name)
+            with control_atomic():  # interrupted, it is done again
+                user = User.objects.create_user(email, PASSWORD, name=name)
+                for tenant_id, role in roles.items():
+                    Membership.objects.create(user=user, tenant_id=tenant_id, role=role)
             made += 1
-            for tenant_id, role in roles.items():
-                Membership.objects.create(user=user, tenant_id=tenant_id, role=role)
     return made

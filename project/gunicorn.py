@@ -14,7 +14,8 @@ threads = int(os.environ.get("WEB_THREADS", "8"))
 timeout = 30  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 10
 keepalive = 5
-accesslog = "-" if os.environ.get("DEBUG") else None  # in production the proxy writes one
+_debug = os.environ.get("DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
+accesslog = "-" if _debug else None  # in production the proxy writes one
 # By default it makes a socket in the home folder.
 control_socket_disable = True
 # Refused before Python sees them: a token has about 800 characters, a URL with filters some hundred.
@@ -33,7 +34,7 @@ def when_ready(server: Any) -> None:
     host, port = server.LISTENERS[0].getsockname()[:2]
     base = f"http://{host}:{port}"
     sys.stdout.write(f"\n  Ready: {base}/api/docs/   (admin: {base}/admin/)\n")
-    if os.environ.get("DEBUG"):
+    if _debug:
         sys.stdout.write(f"\n  Sign in as Ada and list products of her tenant:\n\n{_curl(base)}\n\n")
     sys.stdout.flush()
 

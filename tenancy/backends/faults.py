@@ -29,6 +29,7 @@ _SQLSTATES = {
     "42501": Fault.UNAVAILABLE,  # insufficient_privilege: the role was not given what is there
     "3D000": Fault.UNAVAILABLE,  # invalid_catalog_name: no such database
     "3F000": Fault.UNAVAILABLE,  # invalid_schema_name
+    "25006": Fault.UNAVAILABLE,  # read_only_sql_transaction: a standby, or set so on the server
     "25P03": Fault.BUSY,  # idle_in_transaction_session_timeout
     "57014": Fault.BUSY,  # query_canceled: the statement timeout
     "55P03": Fault.BUSY,  # lock_not_available: the lock timeout

@@ -196,8 +196,12 @@ class TenancyWrapper(Base):
             try:
                 stamp.shake_hands(self)
             except Error as exc:
+                lacks_tables = classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating)
+                lacks_schema = lacks_tables and not self.in_atomic_block and not stamp.has_schema(self)
                 self._discard()
-                if classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating):
+                if lacks_schema:
+                    raise DatabaseUnavailable(self.alias, "its schema is not there") from exc
+                if lacks_tables:
                     raise TenantMigrating(self.alias, "has no stamp or no migrations yet") from exc
                 raise
             except BaseException:

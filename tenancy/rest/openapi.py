@@ -30,9 +30,9 @@ _ERRORS = {
     "401": "No token, or one that is not valid (any more).",
     "403": "Not your tenant, not your role, or a tenant that is suspended or read-only.",
     "404": "Not there. Another tenant's objects are never there.",
-    "405": "This path does not know the method.",
     "406": "Only `application/json` is spoken here.",
     "409": "A rule of the data forbids it.",
+    "411": "The body came in chunks, without a Content-Length.",
     "412": "`If-Match` or `If-None-Match` failed.",
     "413": "The body is too large.",
     "415": "The body is not `application/json`.",
@@ -86,11 +86,11 @@ class ApiSchema(AutoSchema):
     def _error_statuses(self) -> list[str]:
         statuses = ["400", "401", "403", "406", "503"]
         if self.method in ("POST", "PUT", "PATCH"):
-            statuses += ["413", "415"]
+            statuses += ["411", "413", "415"]
         if isinstance(self.view, TenantModelViewSet):
             statuses += ["404"]
             if self.method != "GET":
                 statuses += ["409"]
-            if self.view.detail:
-                statuses += ["412"]
+                if self.view.detail:
+                    statuses += ["412"]
         return statuses

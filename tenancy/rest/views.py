@@ -12,6 +12,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenancy.rest.errors import LengthRequired
 from tenancy.rest.etags import check_preconditions, etag_of, is_unchanged
 from tenancy.transactions import tenant_atomic
 
@@ -26,6 +27,9 @@ class ApiViewMixin:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            # Django takes a body without a length for none, and a change would be answered but not made.
+            raise LengthRequired
         unknown = sorted(set(request.query_params) - self.known_parameters())
         # A method that the view does not have comes later, and is a 405 whatever else is wrong.
         if unknown and request.method in self.allowed_methods:  # type: ignore[attr-defined]

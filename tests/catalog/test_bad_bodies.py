@@ -467,3 +467,14 @@ def test_a_mistake_of_ours_is_a_500_that_tells_nothing(cast, monkeypatch):
     response = client.get(URL)
     assert_refused(response, 500, "server_error")
     assert b"secret-word" not in response.content
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_body_in_chunks_is_refused_rather_than_taken_for_none(ada, make_product, method):
+    """Django reads no body without a length: a PATCH would be answered with 200 and change nothing."""
+    product = make_product()
+    url = URL if method == "POST" else f"{URL}{product.pk}/"
+    before = rows()
+    response = ada.generic(method, url, headers={"Transfer-Encoding": "chunked"})
+    assert_refused(response, 411, "length_required")
+    assert rows() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from io import StringIO
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -138,3 +139,17 @@ def test_no_two_catalogues_share_a_key():
     """So that an object of another tenant is one that is not there."""
     assert demo._key("acme", "X-1") != demo._key("globex", "X-1")
     assert set(demo.ASSORTMENTS) == {tenant.id for tenant in get_registry()}
+
+
+@databases(*ALL, transaction=True)
+def test_an_interrupted_run_is_finished_by_the_next(in_debug, monkeypatch):
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Membership.objects, "create", mock.Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            run()
+    run()
+    assert set(Membership.objects.values_list("user__email", "tenant_id", "role")) == {
+        (f"{name}@example.com", tenant_id, role)
+        for name, roles in ROLES.items()
+        for tenant_id, role in roles.items()
+    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.urls import URLPattern, get_resolver
 from rest_framework.permissions import AllowAny
 from rest_framework.test import APIClient
@@ -139,3 +140,17 @@ def test_the_admin_asks_strangers_to_sign_in():
         response = APIClient().get(url)
         assert response.status_code == 302
         assert response["Location"].startswith("/admin/login/?next=")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "FOO"])
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/nothing/", 404, "not_found"),
+        ("/livez", 405, "method_not_allowed"),
+        ("/readyz", 405, "method_not_allowed"),
+    ],
+)
+def test_what_guards_forms_does_not_answer_for_the_api(method, path, status, code):
+    response = Client(enforce_csrf_checks=True).generic(method, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)

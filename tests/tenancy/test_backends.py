@@ -326,6 +326,7 @@ class SQLiteError(sqlite3.Error):
         ("57P01", Fault.UNAVAILABLE),
         ("57P03", Fault.UNAVAILABLE),
         ("58030", Fault.UNAVAILABLE),
+        ("25006", Fault.UNAVAILABLE),
         ("25P03", Fault.BUSY),
         ("25P02", Fault.UNKNOWN),
         ("55P03", Fault.BUSY),

@@ -12,14 +12,15 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from django.db import close_old_connections, connections
-from django.test import override_settings
+from django.db import IntegrityError, ProgrammingError, close_old_connections, connections
+from django.test import Client, override_settings
 
 from catalog.models import Category
 from tenancy.connections import maintenance
 from tenancy.context import current_tenant, tenant_context
 from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.registry import Registry
+from tenancy.rest.middleware import DatabaseFaultMiddleware
 from tenancy.tenant import Status
 from tenancy.testing import (
     changed_tenant,
@@ -130,6 +131,12 @@ def black_holes_at_three_addresses():
 
 
 @contextmanager
+def schema_missing():
+    with repointed("acme", SCHEMA="nowhere"):
+        yield
+
+
+@contextmanager
 def unknown_role():
     with repointed("acme", USER="no_such_role"):
         yield
@@ -189,6 +196,7 @@ if POSTGRESQL:
         nobody_listens,
         black_hole,
         black_holes_at_three_addresses,
+        schema_missing,
         unknown_role,
         role_may_not_connect,
         role_may_not_read,
@@ -519,3 +527,15 @@ def test_a_tenant_that_is_not_in_the_file_is_forbidden_like_one_that_is_not_your
         assert no_such.json() == not_mine.json() == refused.json()
         assert [row["id"] for row in ada.get("/api/me/tenants/").json()] == ["acme"]
         assert ada.get(CATEGORIES).status_code == 200
+
+
+def test_without_the_control_plane_the_admin_says_so_too():
+    with repointed("control", NAME="/dev/null/no_such_database"):
+        response = Client().get("/admin/login/", headers={"Cookie": "sessionid=anything"})
+        assert_refused(response, 503, "control_unavailable")
+
+
+def test_another_error_of_a_plain_view_stays_an_error(rf):
+    middleware = DatabaseFaultMiddleware(lambda _: None)
+    for error in (ZeroDivisionError(), IntegrityError(), ProgrammingError()):
+        assert middleware.process_exception(rf.get("/admin/"), error) is None

@@ -137,3 +137,18 @@ def test_without_the_guard_a_kept_cursor_reads_another_tenants_rows(acme_cursor,
     with tenant_context("globex"):
         acme_cursor.execute(SELECT)
         assert acme_cursor.fetchall() == [("canary-acme",)]
+
+
+def test_another_tenants_connection_begins_nothing_and_is_not_opened_to_end_something():
+    connection = connections["acme"]
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        connection.set_autocommit(False)
+
+
+@databases("acme", "globex", transaction=True)
+def test_a_closed_connection_stays_closed_when_a_transaction_is_ended_in_another_context():
+    connection = connections["acme"]
+    connection.close()
+    with tenant_context("globex"):
+        connection.set_autocommit(True)
+    assert connection.connection is None

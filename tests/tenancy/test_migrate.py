@@ -14,7 +14,7 @@ from django.test import override_settings
 from tenancy import loader, stamp
 from tenancy.connections import maintenance
 from tenancy.context import tenant_context
-from tenancy.exceptions import StampMismatch, TenantMigrating, UnstampedDatabase
+from tenancy.exceptions import DatabaseUnavailable, StampMismatch, TenantMigrating, UnstampedDatabase
 from tenancy.schema import StampDatabase, needs_stamp
 from tenancy.testing import databases, empty_database, repointed
 from tests.settings import ENGINE
@@ -115,6 +115,7 @@ def test_it_goes_backwards_and_forwards(empty_acme):
 
 
 def test_a_plan_is_shown_and_nothing_is_made(empty_acme):
+    assert tables("acme") == set()  # in maintenance, which makes the file
     out = run("migrate", database="acme", plan=True)
     assert "catalog.0001_initial\n    Create model Category" in out
     assert "users." not in out
@@ -122,6 +123,7 @@ def test_a_plan_is_shown_and_nothing_is_made(empty_acme):
 
 
 def test_check_exits_with_1_until_all_is_applied(empty_acme):
+    assert tables("acme") == set()
     with pytest.raises(SystemExit) as raised:
         run("migrate", database="acme", check_unapplied=True)
     assert raised.value.code == 1
@@ -467,3 +469,17 @@ if ENGINE == "postgresql":
             pytest.raises(CommandError, match=r"has no schema 'nowhere'.*CREATE SCHEMA nowhere"),
         ):
             call_command("migrate", database="acme", verbosity=0)
+
+
+@pytest.mark.parametrize("looking", [{"plan": True}, {"check_unapplied": True}])
+def test_looking_makes_no_database(looking, tmp_path):
+    name = str(tmp_path / "missing") if ENGINE == "sqlite" else "missing"
+    with repointed("acme", NAME=name), pytest.raises(DatabaseUnavailable):
+        run("migrate", database="acme", **looking)
+    assert not (tmp_path / "missing").exists()
+
+
+@databases("control")
+def test_squashing_needs_no_default_database():
+    with pytest.raises(CommandError, match="Cannot find a migration matching '9999'"):
+        call_command("squashmigrations", "catalog", "9999", interactive=False)

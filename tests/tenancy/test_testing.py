@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -185,3 +186,14 @@ def test_a_tenant_left_in_context_fails_the_test_that_left_it(when):
     finally:
         block.__exit__(None, None, None)
     assert current_tenant() is None
+
+
+def test_in_a_worker_the_sentence_is_written_where_somebody_sees_it(monkeypatch):
+    """pytest-xdist says no more of a worker that refused than that it ended."""
+    seen = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", seen)
+    bare = item(pytest.mark.django_db)
+    bare.config = SimpleNamespace(workerinput={})
+    with pytest.raises(pytest.UsageError):
+        testing.pytest_collection_modifyitems([bare])
+    assert seen.getvalue().startswith("ERROR: tests/test_x.py::test_y does not name its databases")

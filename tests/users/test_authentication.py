@@ -7,7 +7,8 @@ from django.db import connections
 from rest_framework.test import APIClient
 
 from tenancy.context import current_tenant
-from tenancy.testing import databases
+from tenancy.tenant import Status
+from tenancy.testing import changed_tenant, databases
 from users.families import open_family
 from users.models import Membership, Role, TokenFamily
 
@@ -204,3 +205,24 @@ def test_the_description_of_the_api_says_how_to_sign_in():
         if {"bearerToken": []} not in call.get("security", [])
     }
     assert open_calls == {"/api/token/", "/api/token/refresh/", "/api/token/revoke/"}
+
+
+@pytest.mark.parametrize(("status", "expected"), [(Status.ACTIVE, "acme"), (Status.SUSPENDED, None)])
+def test_a_suspended_tenant_is_not_entered(ada, monkeypatch, status, expected):
+    seen = []
+
+    def own_tenants(user):
+        seen.append(getattr(current_tenant(), "id", None))
+        return []
+
+    monkeypatch.setattr("users.views.own_tenants", own_tenants)
+    with changed_tenant("acme", status=status):
+        assert ada.get("/api/me/tenants/").status_code == 200
+    assert seen == [expected]
+
+
+def test_a_new_secret_key_ends_no_session_while_the_old_one_is_a_fallback(ada, settings):
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "another-key-of-fifty-characters-or-more-0123456789-abc"
+    assert ada.get("/api/me/").status_code == 401
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert ada.get("/api/me/").status_code == 200

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from rest_framework_simplejwt.exceptions import TokenError
 
 from tests.users import forge
@@ -230,3 +230,17 @@ def test_the_command_lists_the_keys_and_marks_the_one_that_signs(tmp_path, setti
     write(tmp_path / "2026-01.pem", private_pem(old))
     write(tmp_path / "2026-03.pem", public_pem(old))
     assert run("list") == "2026-01\n2026-02  signs\n2026-03\n"
+
+
+def test_a_key_that_cannot_be_used_counts_as_missing(tmp_path, settings):
+    settings.JWT_KEYS_DIR = tmp_path
+    write(tmp_path / "2020-01.pem", b"")
+    assert run("create", "--if-missing").startswith("Made signing key")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, settings):
+    file = tmp_path / "file"
+    file.write_text("")
+    settings.JWT_KEYS_DIR = file
+    with pytest.raises(CommandError, match=r"JWT_KEYS_DIR: no key can be made in .*: File exists"):
+        run("create")

@@ -207,3 +207,9 @@ def test_a_family_lives_until_something_ends_it(change, alive):
     assert family.is_alive() is alive
     assert not family.is_alive(timezone.now() + timedelta(days=2))
     assert str(family).startswith("ada@example.com in acme since ")
+
+
+@databases("control")
+def test_the_database_refuses_a_user_without_an_address(db):
+    with pytest.raises(IntegrityError), transaction.atomic(using="control"):
+        User.objects.create(email="")

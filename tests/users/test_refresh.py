@@ -12,11 +12,12 @@ from django.db import connections
 from rest_framework.test import APIClient
 
 from tenancy.tenant import Status
-from tenancy.testing import changed_tenant, databases
+from tenancy.testing import changed_tenant, databases, only_tenants
 from tests.users import forge
-from users.families import open_family
+from users.families import end_family, open_family
 from users.models import Membership, TokenFamily
 from users.testing import PASSWORD
+from users.tokens import Claims
 
 
 def refresh(token):
@@ -244,3 +245,22 @@ def test_of_eight_at_once_exactly_one_wins(cast):
     expected = Counter({(200, None): 1, (401, "token_not_valid"): racers - 1})
     assert [Counter(results) for results in answers] == [expected] * rounds
     assert not TokenFamily.objects.filter(revoked_at=None).exists(), "Seven copies: the session is over."
+
+
+@databases("control")
+def test_a_tenant_that_is_gone_is_forbidden_and_nothing_is_spent(cast):
+    pair = open_family(cast.ada, "acme")
+    client = APIClient()
+    with only_tenants("globex"):
+        response = client.post("/api/token/refresh/", {"refresh": pair.refresh})
+        assert (response.status_code, response.json()["code"]) == (403, "tenant_forbidden")
+    assert client.post("/api/token/refresh/", {"refresh": pair.refresh}).status_code == 200
+
+
+@databases("control")
+def test_a_family_ends_for_its_own_user_only(cast):
+    open_family(cast.ada, "acme")
+    family = TokenFamily.objects.get()
+    end_family(Claims(user_id=cast.bob.pk, tenant_id="acme", family_id=family.pk, token_id="x"))
+    family.refresh_from_db()
+    assert family.revoked_at is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
+from django.db import connections
 
 from tenancy.connections import maintenance
 from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
@@ -19,7 +21,9 @@ class Command(AliasCommand, StockCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
         self.refuse_other_plane(alias, options.get("app_label"))
-        with maintenance(alias) as connection:
+        # Looking makes no file and takes no longer than anything else may.
+        looks = options["plan"] or options["check_unapplied"]
+        with nullcontext(connections[alias]) if looks else maintenance(alias) as connection:
             try:
                 needs_stamp(connection)
             except (SchemaMissing, StampMismatch, UnstampedDatabase) as exc:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from users.keys import create_key, load_keys
 
@@ -24,5 +25,16 @@ class Command(BaseCommand):
             ring = load_keys(folder)
             for kid in sorted(ring.verifying_keys):
                 self.stdout.write(f"{kid}{'  signs' if kid == ring.signing_kid else ''}")
-        elif not (options["if_missing"] and any(folder.glob("*.pem"))):
-            self.stdout.write(f"Made signing key {create_key(folder)}; it signs from the next start on.")
+        elif not (options["if_missing"] and self.has_key(folder)):
+            try:
+                kid = create_key(folder)
+            except OSError as exc:
+                raise CommandError(f"JWT_KEYS_DIR: no key can be made in {folder}: {exc.strerror}") from exc
+            self.stdout.write(f"Made signing key {kid}; it signs from the next start on.")
+
+    def has_key(self, folder: Path) -> bool:
+        try:
+            load_keys(folder)
+        except ImproperlyConfigured:
+            return False
+        return True
