@@ -28,7 +28,11 @@ if "FREEHOLD_TEST_DIR" not in os.environ:
 FOLDER = Path(os.environ["FREEHOLD_TEST_DIR"])
 
 if ENGINE == "postgresql":
-    _base = postgres.start(FOLDER / "postgres")
+    if "FREEHOLD_TEST_POSTGRES" not in os.environ:
+        # Not below the checkout: the path of its socket must be short, and have no space in it.
+        os.environ["FREEHOLD_TEST_POSTGRES"] = tempfile.mkdtemp(prefix="freehold-")
+        atexit.register(shutil.rmtree, os.environ["FREEHOLD_TEST_POSTGRES"], ignore_errors=True)
+    _base = postgres.start(Path(os.environ["FREEHOLD_TEST_POSTGRES"]) / "postgres")
     _urls = {
         "control": f"{_base}/control",
         "acme": f"{_base}/acme",
