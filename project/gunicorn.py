@@ -8,14 +8,15 @@ import signal
 import sys
 from typing import Any
 
+from project import environment
+
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
 timeout = 30  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 10
 keepalive = 5
-_debug = os.environ.get("DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
-accesslog = "-" if _debug else None  # in production the proxy writes one
+accesslog = "-" if environment.flag("DEBUG") else None  # in production the proxy writes one
 # By default it makes a socket in the home folder.
 control_socket_disable = True
 # Refused before Python sees them: a token has about 800 characters, a URL with filters some hundred.
@@ -31,10 +32,13 @@ def post_worker_init(worker: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Say where the service is and, in the demo, how to use it."""
-    host, port = server.LISTENERS[0].getsockname()[:2]
-    base = f"http://{host}:{port}"
+    address = server.LISTENERS[0].getsockname()
+    if isinstance(address, str):
+        return  # a Unix socket: a proxy knows where
+    host, port = address[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     sys.stdout.write(f"\n  Ready: {base}/api/docs/   (admin: {base}/admin/)\n")
-    if _debug:
+    if environment.flag("DEBUG"):
         sys.stdout.write(f"\n  Sign in as Ada and list products of her tenant:\n\n{_curl(base)}\n\n")
     sys.stdout.flush()
 

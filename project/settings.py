@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from project import environment
 from tenancy.database_url import parse_database_url
 from tenancy.exceptions import DatabaseURLError
 from tenancy.registry import Registry
@@ -16,16 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
 
-def env_flag(name: str) -> bool:
-    text = os.environ.get(name, "").strip().lower()
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("", "0", "false", "no", "off"):
-        return False
-    raise ImproperlyConfigured(f"{name} is '{text}'; write 1 or 0.")
-
-
-DEBUG = env_flag("DEBUG")
+DEBUG = environment.flag("DEBUG")
 
 
 def env(name: str, development: str) -> str:

@@ -75,12 +75,13 @@ class PlaneMigrationExecutor(MigrationExecutor):
     """Applies and records the migrations of one plane, and stamps an empty tenant database."""
 
     def __init__(self, connection: Any, progress_callback: Any = None) -> None:
+        # First, and before anything is changed: whose database is it?
+        self.stamp_pending = needs_stamp(connection)
         # Instead of super().__init__, which would build a loader of both planes first.
         self.connection = connection
         self.loader = PlaneMigrationLoader(connection)
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress_callback
-        self.stamp_pending = needs_stamp(connection)
 
     def apply_migration(
         self, state: Any, migration: Migration, fake: bool = False, fake_initial: bool = False

@@ -78,7 +78,8 @@ class _Reader:
         self.production = production
         self.environ = environ
         self.problems: list[Problem] = []
-        self.places: dict[tuple[str, str], tuple[int, str]] = {}
+        self.url_lines: dict[str, int] = {}  # by key path
+        self.host_places: dict[str, tuple[int, str]] = {}  # line and key path
 
     def refuse(self, line: int, path: str, text: str) -> None:
         self.problems.append(Problem(line, path, text))
@@ -137,7 +138,7 @@ class _Reader:
             self.refuse(
                 node.line_of("status"), f"{path}.status", f"unknown status; use one of {', '.join(Status)}"
             )
-        databases = {kind: self.database(key.value, node, path, kind) for kind in _URL_KEYS}
+        databases = {kind: self.database(node, path, kind) for kind in _URL_KEYS}
         labels, hosts = self.labels(node, path), self.hosts(node, path)
         if len(self.problems) > before:
             return None
@@ -194,20 +195,19 @@ class _Reader:
         for number, item in enumerate(hosts.items):
             place = f"{path}.hosts[{number}]"
             name = self.as_text(item, place)
-            if name and not _HOST_NAME.fullmatch(name):
+            if not name:
+                continue  # told already
+            if not _HOST_NAME.fullmatch(name):
                 self.refuse(item.line, place, "not a host name in lower case")
-            if name:
-                self.claim(("host", name), item.line, place, "this host name")
+            elif name in self.host_places:
+                line, owner = self.host_places[name]
+                self.refuse(item.line, place, f"this host name is already used in line {line} ({owner})")
+            else:
+                self.host_places[name] = (item.line, place)
             names.append(name)
         return tuple(names)
 
-    def claim(self, thing: tuple[str, str], line: int, path: str, what: str) -> None:
-        """Each thing belongs to one tenant."""
-        other = self.places.setdefault(thing, (line, path))
-        if other[1] != path:
-            self.refuse(line, path, f"{what} is already used in line {other[0]} ({other[1]})")
-
-    def database(self, tenant_id: str, node: document.Mapping, path: str, kind: str) -> dict[str, Any] | None:
+    def database(self, node: document.Mapping, path: str, kind: str) -> dict[str, Any] | None:
         from_environment = f"{kind}_env"
         if kind in node.entries and from_environment in node.entries:
             line = node.line_of(from_environment)
@@ -250,7 +250,7 @@ class _Reader:
         except DatabaseURLError as exc:
             self.refuse(line, path, str(exc))
             return None
-        self.places[("place of", path)] = (line, path)
+        self.url_lines[path] = line
         return settings
 
     def refuse_shared_databases(self, tenants: Iterable[Tenant], control: Mapping[str, Any] | None) -> None:
@@ -272,9 +272,6 @@ class _Reader:
                     continue
                 else:
                     owner = f"tenant '{owner}'"
-                line, path = self.place(tenant.id, kind)
-                self.refuse(line, path, f"the same database as {owner}; each needs its own")
-
-    def place(self, tenant_id: str, kind: str) -> tuple[int, str]:
-        path = f"tenants.{tenant_id}.{kind}"
-        return self.places.get(("place of", path)) or self.places[("place of", f"{path}_env")]
+                path = f"tenants.{tenant.id}.{kind}"
+                path = path if path in self.url_lines else f"{path}_env"
+                self.refuse(self.url_lines[path], path, f"the same database as {owner}; each needs its own")

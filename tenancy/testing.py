@@ -21,6 +21,7 @@ import os
 import shutil
 import sys
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -167,7 +168,7 @@ def empty_database(alias: str, folder: Path) -> Iterator[None]:
             maker.remove()
 
 
-class _Maker:
+class _Maker(ABC):
     """Makes and drops the test database of one alias."""
 
     def __init__(self, alias: str) -> None:
@@ -179,17 +180,21 @@ class _Maker:
     #: Whether ``clone`` can copy another tenant's database to this one.
     clonable = True
 
+    @abstractmethod
     def rename(self) -> None:
-        raise NotImplementedError
+        """Lead the alias to the name it has in the tests."""
 
+    @abstractmethod
     def create(self) -> None:
-        raise NotImplementedError
+        """Make it empty."""
 
+    @abstractmethod
     def clone(self, template: _Maker) -> None:
-        raise NotImplementedError
+        """Make it a copy of another tenant's, stamp and all."""
 
+    @abstractmethod
     def remove(self) -> None:
-        raise NotImplementedError
+        """Undo ``create`` or ``clone``."""
 
     def migrate(self) -> None:
         call_command("migrate", database=self.alias, verbosity=0)

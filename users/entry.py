@@ -11,9 +11,12 @@ from users.models import Membership, User
 
 def own_tenants(user: User) -> list[dict[str, Any]]:
     """``[{id, name, role}]`` of every tenant the user belongs to."""
+    return _described(Membership.objects.known(user))
+
+
+def _described(memberships: list[tuple[Membership, Tenant]]) -> list[dict[str, Any]]:
     return [
-        {"id": tenant.id, "name": tenant.name, "role": membership.role}
-        for membership, tenant in Membership.objects.known(user)
+        {"id": tenant.id, "name": tenant.name, "role": membership.role} for membership, tenant in memberships
     ]
 
 
@@ -23,9 +26,10 @@ def choose_tenant(user: User, tenant_id: str | None) -> Tenant:
     Raises ``TenantForbidden`` for none, somebody else's and no such tenant alike, ``TenantRequired`` when
     there are several and none is named, and ``TenantSuspended``.
     """
-    tenants = {tenant.id: tenant for _, tenant in Membership.objects.known(user)}
+    memberships = Membership.objects.known(user)
+    tenants = {tenant.id: tenant for _, tenant in memberships}
     if tenant_id is None and len(tenants) > 1:
-        raise TenantRequired(own_tenants(user))
+        raise TenantRequired(_described(memberships))
     tenant = tenants.get(tenant_id) if tenant_id is not None else next(iter(tenants.values()), None)
     if tenant is None:
         raise TenantForbidden

@@ -16,14 +16,13 @@ class ErrorSerializer(serializers.Serializer[object]):
 
     detail = serializers.CharField(help_text="A sentence for people.")
     code = serializers.CharField(help_text="A word for machines.")
-    # DRF's serializers have an attribute of this name, so the field is added below.
+    # A field may have the name of a serializer's own attribute: DRF takes fields out of the class.
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="By field, with code `invalid`.",
+    )
 
-
-ErrorSerializer._declared_fields["errors"] = serializers.DictField(
-    child=serializers.ListField(child=serializers.CharField()),
-    required=False,
-    help_text="By field, with code `invalid`.",
-)
 
 _ERRORS = {
     "400": "Malformed, of the wrong type, or with an unknown field or parameter.",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from project import settings
+from project import environment, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = ("SECRET_KEY", "ALLOWED_HOSTS", "JWT_KEYS_DIR", "JWT_ISSUER", "JWT_AUDIENCE")
@@ -84,14 +84,14 @@ def test_development_needs_nothing():
 )
 def test_a_flag_is_read(monkeypatch, text, expected):
     monkeypatch.setenv("DEBUG", text)
-    assert settings.env_flag("DEBUG") is expected
+    assert environment.flag("DEBUG") is expected
 
 
 @pytest.mark.parametrize("text", ["maybe", "2", "y", "t", "none", "1 1", "01"])
 def test_a_flag_that_is_neither_is_refused(monkeypatch, text):
     monkeypatch.setenv("DEBUG", text)
     with pytest.raises(ImproperlyConfigured, match=f"DEBUG is '{text}'; write 1 or 0"):
-        settings.env_flag("DEBUG")
+        environment.flag("DEBUG")
 
 
 def test_development_has_defaults_and_production_has_not(monkeypatch):

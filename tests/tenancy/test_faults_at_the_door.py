@@ -47,14 +47,9 @@ IN_TIME = 2.5
 @pytest.fixture(autouse=True)
 def connections_are_closed():
     """Each test starts on connections of its own, as a fresh worker would."""
-    close_all()
+    connections.close_all()
     yield
-    close_all()
-
-
-def close_all():
-    for connection in connections.all(initialized_only=True):
-        connection.close()
+    connections.close_all()
 
 
 def where(alias):

@@ -34,14 +34,9 @@ def one_category_each():
 
 @pytest.fixture(autouse=True)
 def all_closed():
-    close_all()
+    connections.close_all()
     yield
-    close_all()
-
-
-def close_all():
-    for connection in connections.all(initialized_only=True):
-        connection.close()
+    connections.close_all()
 
 
 def open_aliases():

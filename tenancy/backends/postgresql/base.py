@@ -18,8 +18,7 @@ _LIMITS = {
 }
 # A migration may take as long as it needs, but must not queue for ever behind a busy table.
 _MAINTENANCE_LIMITS = {"lock_timeout": 30_000}
-
-
+#: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
 
 

@@ -6,13 +6,11 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
-from django.db import connections
 
 from tenancy.connections import maintenance
 from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.management.alias import AliasCommand
-from tenancy.planes import plane_of_alias, plane_of_app
-from tenancy.schema import needs_stamp
+from tenancy.planes import Plane, plane_of_alias, plane_of_app
 
 
 class Command(AliasCommand, StockCommand):
@@ -23,17 +21,16 @@ class Command(AliasCommand, StockCommand):
         self.refuse_other_plane(alias, options.get("app_label"))
         # Looking makes no file and takes no longer than anything else may.
         looks = options["plan"] or options["check_unapplied"]
-        with nullcontext(connections[alias]) if looks else maintenance(alias) as connection:
+        with nullcontext() if looks else maintenance(alias):
             try:
-                needs_stamp(connection)
+                super().handle(*args, **options)
             except (SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
                 raise CommandError(str(exc)) from exc
-            super().handle(*args, **options)
 
     def refuse_other_plane(self, alias: str, app_label: str | None) -> None:
         if app_label is None or app_label not in apps.app_configs:
             return  # stock says what it says about an app that is not there
         plane = plane_of_app(app_label)
         if plane is not plane_of_alias(alias):
-            where = "the control plane" if plane.value == "control" else "the tenants"
+            where = "the control plane" if plane is Plane.CONTROL else "the tenants"
             raise CommandError(f"App '{app_label}' belongs to {where}, and '{alias}' does not hold it.")
