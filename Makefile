@@ -79,8 +79,8 @@ format: $(VENV)/dev.done  ## Format the code and mend what can be mended
 .PHONY: lock
 lock: $(VENV)/dev.done  ## Pin requirements/*.in with hashes (UPGRADE=--upgrade for newer versions)
 	@for name in run dev; do \
-		CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
-			--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras \
+			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 			$(UPGRADE) --output-file requirements/$$name.txt requirements/$$name.in; \
 	done
 
