@@ -8,8 +8,11 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from tenancy.models import TenantModel
+from tenancy.querysets import TenantQuerySet
 
-class CategoryQuerySet(models.QuerySet["Category"]):
+
+class CategoryQuerySet(TenantQuerySet["Category"]):
     def lock_tree(self) -> dict[uuid.UUID, uuid.UUID | None]:
         """Lock every category, in one order, and return each one's parent.
 
@@ -20,7 +23,7 @@ class CategoryQuerySet(models.QuerySet["Category"]):
         return dict(rows)
 
 
-class Category(models.Model):
+class Category(TenantModel):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
     description = models.TextField(max_length=5000, blank=True)
@@ -47,7 +50,7 @@ class Category(models.Model):
         return self.name
 
 
-class Product(models.Model):
+class Product(TenantModel):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sku = models.CharField("SKU", max_length=64)
     name = models.CharField(max_length=200)

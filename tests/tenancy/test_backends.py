@@ -12,6 +12,7 @@ from unittest import mock
 
 import psycopg2
 import pytest
+from django.conf import settings
 from django.db import (
     DataError,
     IntegrityError,
@@ -26,7 +27,7 @@ from django.db import (
 from django.db.backends.signals import connection_created
 
 from catalog.models import Category, Product
-from tenancy import exceptions, stamp
+from tenancy import exceptions, memory, stamp
 from tenancy.backends.faults import Fault, classify
 from tenancy.backends.postgresql import base as postgresql_base
 from tenancy.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
@@ -256,6 +257,7 @@ def test_without_the_refusal_another_tenants_rows_are_read(monkeypatch):
     with tenant_context("acme"):
         Category.objects.create(name="canary-acme")
     monkeypatch.setattr(TenancyWrapper, "_refuse_strangers", lambda _: None)
+    monkeypatch.setattr(memory, "require_database", lambda *_: None)
     monkeypatch.setattr(stamp, "shake_hands", lambda _: None)
     with tenant_context("globex"):
         assert Category.objects.using("acme").get().name == "canary-acme"
@@ -437,7 +439,8 @@ def make_file(wrapper, tenant_id="acme"):
         cursor.execute(stamp.CREATE)
         cursor.execute(stamp.INSERT, [tenant_id])
         cursor.execute("CREATE TABLE django_migrations (app text, name text)")
-        cursor.execute("INSERT INTO django_migrations VALUES ('catalog', '0001_initial')")
+        for label in settings.TENANT_APPS:
+            cursor.execute("INSERT INTO django_migrations VALUES (%s, '0001_initial')", [label])
     wrapper.maintenance = False
     wrapper.close()
 

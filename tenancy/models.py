@@ -1,0 +1,106 @@
+"""The base of every model that lives in the tenants' databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models, router
+from django.db.models.base import ModelBase
+
+from tenancy import memory
+from tenancy.querysets import TenantManager, TenantQuerySet, remembered_by
+
+
+class TenantModelBase(ModelBase):
+    """Gives each tenant model a base manager of ours.
+
+    Django follows foreign keys, saves and refreshes with ``_base_manager``, which is a plain one unless
+    ``Meta.base_manager_name`` says otherwise; that option would show in every tenant app's migrations.
+    Private API, read in Django 5.2.19 (``django/db/models/base.py``, ``ModelBase._base_manager``).
+    """
+
+    @property
+    def _base_manager(cls: Any) -> Any:  # noqa: N805  # of a metaclass
+        manager: Any = cls.__dict__.get("_tenant_base_manager")
+        if manager is None:
+            manager = ModelBase._base_manager.fget(cls)  # type: ignore[attr-defined]  # a property's getter
+            if not issubclass(manager._queryset_class, TenantQuerySet):
+                manager = TenantManager()
+                manager.name = "_base_manager"
+                manager.model = cls
+                manager.auto_created = True
+            cls._tenant_base_manager = manager
+        return manager
+
+
+class TenantModel(models.Model, metaclass=TenantModelBase):
+    """An object that remembers for which tenant it was made.
+
+    In another tenant's context it cannot be saved, deleted, refreshed, followed or stand in a condition:
+    its key may be somebody else's there. Two objects of different tenants are never equal, whatever their
+    keys; the hash is Django's, for a key may exist before ``save()`` and sets must find it again.
+
+    An object made outside any context belongs to nobody until it is saved.
+    """
+
+    objects = TenantManager()
+
+    _tenant_id: str | None
+
+    class Meta:
+        abstract = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._tenant_id = memory.current_id()
+        super().__init__(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        equal = super().__eq__(other)
+        return equal and (equal is NotImplemented or self._tenant_id == remembered_by(other))
+
+    __hash__ = models.Model.__hash__
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
+        new = super().from_db(db, field_names, values)
+        new._tenant_id = db
+        return new
+
+    @property
+    def _described(self) -> str:
+        return f"This {type(self).__name__}"
+
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Any = None,
+    ) -> None:
+        using = using or router.db_for_write(type(self), instance=self)
+        memory.require_database(self._described, self._tenant_id, using)
+        super().save_base(raw, force_insert, force_update, using, update_fields)
+        self._tenant_id = using
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        using = using or router.db_for_write(type(self), instance=self)
+        memory.require_database(self._described, self._tenant_id, using)
+        return super().delete(using=using, keep_parents=keep_parents)
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        memory.require_database(self._described, self._tenant_id, using)
+        if from_queryset is not None:
+            from_queryset = from_queryset.all()
+            from_queryset._add_hints(instance=self)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+
+    def validate_unique(self, exclude: Any = None) -> None:
+        memory.require_context(self._described, self._tenant_id)
+        super().validate_unique(exclude=exclude)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        memory.require_context(self._described, self._tenant_id)
+        super().validate_constraints(exclude=exclude)
