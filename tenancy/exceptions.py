@@ -34,6 +34,15 @@ class WrongTenant(TenancyError):
         )
 
 
+class NoPlane(TenancyError):
+    """A model of an app that neither plane claims."""
+
+    def __init__(self, model: str, app_label: str) -> None:
+        super().__init__(
+            f"'{model}' lives nowhere: name its app '{app_label}' in TENANT_APPS or in CONTROL_APPS."
+        )
+
+
 class TenantLocked(TenancyError):
     """Code inside a request tried to enter a tenant other than the request's."""
 
@@ -181,3 +190,12 @@ class ForeignTables(TenancyError):
             f"The database of tenant '{alias}' holds tables of nobody's: {', '.join(tables[:3])}{more}. "
             "Check its URL in tenants.yaml, or move them away."
         )
+
+
+class NotHardened(TenancyError):
+    """A tenant's PostgreSQL role cannot be set up as its entry and its server stand."""
+
+    def __init__(self, alias: str, reason: str) -> None:
+        self.alias = alias
+        self.reason = reason
+        super().__init__(f"Nothing was changed for tenant '{alias}': {reason}.")

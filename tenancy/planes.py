@@ -17,10 +17,15 @@ class Plane(enum.Enum):
     TENANT = "tenant"
 
 
-def plane_of_app(app_label: str) -> Plane:
-    """The plane an app's tables live on: the apps of ``TENANT_APPS`` with the tenants, all others
-    in the control plane."""
-    return Plane.TENANT if app_label in settings.TENANT_APPS else Plane.CONTROL
+def plane_of_app(app_label: str) -> Plane | None:
+    """The plane an app's tables live on: ``TENANT_APPS`` or ``CONTROL_APPS`` names it.
+
+    None for an app that neither names. Its tables are made nowhere and its queries raise: which plane data
+    belongs to is decided by somebody, never by default.
+    """
+    if app_label in settings.TENANT_APPS:
+        return Plane.TENANT
+    return Plane.CONTROL if app_label in settings.CONTROL_APPS else None
 
 
 def plane_of_alias(alias: str) -> Plane | None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Model
 
 from tenancy.context import current_tenant, require_tenant
-from tenancy.exceptions import WrongTenant
+from tenancy.exceptions import NoPlane, WrongTenant
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
 
 
@@ -21,8 +21,11 @@ class TenantRouter:
         return self._route(model, hints)
 
     def _route(self, model: type[Model], hints: dict[str, Any]) -> str:
-        if plane_of_app(model._meta.app_label) is Plane.CONTROL:
+        plane = plane_of_app(model._meta.app_label)
+        if plane is Plane.CONTROL:
             return CONTROL_ALIAS
+        if plane is None:
+            raise NoPlane(model._meta.label, model._meta.app_label)
         tenant = require_tenant(f"'{model._meta.label}'")
         # An object knows where it was read. Saved, deleted or followed in another tenant's context it
         # would hit the row with the same key there (django/db/models/base.py, save_base).
@@ -44,4 +47,5 @@ class TenantRouter:
         return len(aliases) <= 1
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
-        return plane_of_alias(db) is plane_of_app(app_label)
+        plane = plane_of_app(app_label)
+        return plane is not None and plane_of_alias(db) is plane

@@ -31,6 +31,8 @@ class Command(AliasCommand, StockCommand):
         if app_label is None or app_label not in apps.app_configs:
             return  # stock says what it says about an app that is not there
         plane = plane_of_app(app_label)
+        if plane is None:
+            raise CommandError(f"App '{app_label}' is named in neither TENANT_APPS nor CONTROL_APPS.")
         if plane is not plane_of_alias(alias):
             where = "the control plane" if plane is Plane.CONTROL else "the tenants"
             raise CommandError(f"App '{app_label}' belongs to {where}, and '{alias}' does not hold it.")
