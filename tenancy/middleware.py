@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any
@@ -10,6 +12,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 from tenancy.context import request_scope
+from tenancy.streams import carry_stream
+
+#: A proxy's id of the request is kept when it can do no harm in a log or a header.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @sync_and_async_middleware
@@ -17,20 +23,34 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
     """Opens an empty tenant scope before everything else and empties it after everything else.
 
     Who is asking is known only in DRF, deep inside; authentication fills the scope there. Must be the
-    first in ``MIDDLEWARE``. Works in both kinds of server without a change of thread.
+    first in ``MIDDLEWARE``. Works in both kinds of server without a change of thread. What is streamed
+    after it (see ``tenancy.streams``) is made in the same tenant. Each answer carries ``X-Request-Id``, the
+    proxy's or a new one, by which its lines in the log are found.
     """
     if iscoroutinefunction(get_response):
 
         async def serve_async(request: HttpRequest) -> HttpResponseBase:
-            with request_scope():
+            request_id = _request_id(request)
+            with request_scope(request_id):
                 answer: Awaitable[HttpResponseBase] = get_response(request)
-                return await answer
+                response = await answer
+                carry_stream(response, in_event_loop=True)
+            response.headers["X-Request-Id"] = request_id
+            return response
 
         return serve_async
 
     def serve(request: HttpRequest) -> HttpResponseBase:
-        with request_scope():
+        request_id = _request_id(request)
+        with request_scope(request_id):
             response: HttpResponseBase = get_response(request)
-            return response
+            carry_stream(response)
+        response.headers["X-Request-Id"] = request_id
+        return response
 
     return serve
+
+
+def _request_id(request: HttpRequest) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 
-from tenancy.context import enter_request
+from tenancy.context import enter_request, identify_user
 from tenancy.exceptions import TenantNotFound
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
@@ -50,6 +50,7 @@ class TenantJWTAuthentication(JWTAuthentication):
         family = find_family(claims)
         if family is None:
             raise TokenNotValid
+        identify_user(family.user_id)
         if family.role is None:
             raise TenantForbidden
         try:

@@ -22,7 +22,7 @@ from django.db.utils import DatabaseErrorWrapper, Error
 
 from tenancy import stamp
 from tenancy.backends.faults import Fault, classify
-from tenancy.context import current_tenant, in_request
+from tenancy.context import carry, current_tenant, in_request
 from tenancy.exceptions import (
     DatabaseBusy,
     DatabaseUnavailable,
@@ -148,6 +148,12 @@ class TenancyWrapper(Base):
             self.rollback()
             raise
         super().commit()
+
+    def on_commit(self, func: Callable[[], object], robust: bool = False) -> None:
+        """The callback runs for the tenant it was made under, whoever commits."""
+        if callable(func):  # what is not is Django's to refuse
+            func = carry(func)
+        super().on_commit(func, robust)
 
     def _savepoint_rollback(self, sid: str) -> None:
         with self._undo():
