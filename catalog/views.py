@@ -8,6 +8,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 from catalog.filters import InStockFilterBackend, ProductFilter
 from catalog.models import Category, Product
 from catalog.serializers import CategorySerializer, ProductSerializer
+from tenancy.rest.exports import ExportMixin
 from tenancy.rest.filters import BoundedSearchFilter, StableOrderingFilter
 from tenancy.rest.views import TenantModelViewSet
 
@@ -30,7 +31,7 @@ class CategoryViewSet(TenantModelViewSet):
         return super().get_serializer_context() | {"tree": getattr(self, "tree", {})}
 
 
-class ProductViewSet(TenantModelViewSet):
+class ProductViewSet(ExportMixin, TenantModelViewSet):
     """What the tenant sells. Send the ETag back in `If-Match` and nobody's change is overwritten."""
 
     queryset = Product.objects.all()

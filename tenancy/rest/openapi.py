@@ -45,6 +45,7 @@ _ETAG_HEADERS = {
 
 _SUMMARIES = {
     "list": "List {all}",
+    "export": "Export {all}",
     "create": "Create a {one}",
     "retrieve": "Read one {one}",
     "update": "Replace a {one}",
@@ -64,11 +65,9 @@ class ApiSchema(AutoSchema):
         return _SUMMARIES[self.view.action].format(one=meta.verbose_name, all=meta.verbose_name_plural)
 
     def get_override_parameters(self) -> list[Any]:
-        if not isinstance(self.view, TenantModelViewSet):
+        if not self._has_etag() or self.method == "POST":
             return []
         name = "If-None-Match" if self.method == "GET" else "If-Match"
-        if self.method == "POST":
-            return []
         return [OpenApiParameter(name, str, OpenApiParameter.HEADER, description=_ETAG_HEADERS[name])]
 
     def _get_response_bodies(self, direction: Any = "response") -> Any:
@@ -77,19 +76,25 @@ class ApiSchema(AutoSchema):
             if status not in bodies:
                 response = OpenApiResponse(ErrorSerializer, description=_ERRORS[status])
                 describe: Any = self._get_response_for_code  # untyped in the library
-                bodies[status] = describe(response, status, direction=direction)
-        if isinstance(self.view, TenantModelViewSet) and self.method == "GET":
+                bodies[status] = describe(response, status, ["application/json"], direction=direction)
+        if self._has_etag() and self.method == "GET":
             bodies["304"] = {"description": "Unchanged since the ETag in `If-None-Match`."}
         return dict(sorted(bodies.items()))
+
+    def _has_etag(self) -> bool:
+        """Whether the answer is a representation of rows as they are; what is streamed has no tag."""
+        return isinstance(self.view, TenantModelViewSet) and self.view.action in _SUMMARIES.keys() - {
+            "export"
+        }
 
     def _error_statuses(self) -> list[str]:
         statuses = ["400", "401", "403", "406", "503"]
         if self.method in ("POST", "PUT", "PATCH"):
             statuses += ["411", "413", "415"]
-        if isinstance(self.view, TenantModelViewSet):
+        if self._has_etag():
             statuses += ["404"]
             if self.method != "GET":
                 statuses += ["409"]
-                if self.view.detail:
+                if getattr(self.view, "detail", False):
                     statuses += ["412"]
         return statuses
