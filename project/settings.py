@@ -31,8 +31,9 @@ def env(name: str, development: str) -> str:
 SECRET_KEY = env("SECRET_KEY", "development-only-and-known-to-everybody-who-can-read-this-line")
 ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
 
-# Control plane first, then what lives in the tenants' databases: see docs/decisions.md.
+# Which plane holds an app's tables, by its label. An app with models that neither names is refused.
 TENANT_APPS = ["catalog"]
+CONTROL_APPS = ["admin", "auth", "contenttypes", "sessions", "users"]
 INSTALLED_APPS = [
     "tenancy",  # first: its commands stand before those of the same name
     "django.contrib.admin",
@@ -103,6 +104,20 @@ TENANCY_REGISTRY = Registry.load(
 )
 DATABASES = {"default": {}, "control": _control, **TENANCY_REGISTRY.databases()}
 DATABASE_ROUTERS = ["tenancy.routers.TenantRouter"]
+TENANCY_ATOMIC_REQUESTS = False  # a transaction of the tenant's around every call of the API
+# Every path of the API, and every plain view, that answers without a token. A check refuses others.
+TENANCY_OPEN_ROUTES = [
+    "",
+    "admin",
+    "admin/",  # has a sign-in of its own
+    "livez",
+    "readyz",
+    "api/token/",
+    "api/token/refresh/",
+    "api/token/revoke/",
+    "api/schema/",
+    "api/docs/",
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People

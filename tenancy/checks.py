@@ -1,4 +1,7 @@
-"""System checks. One fault, one id, one hint. E0xx: configuration; E1xx: models and migrations."""
+"""System checks. One fault, one id, one hint.
+
+0xx: configuration; 1xx: models and migrations; 2xx: views.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
-from django.db.models import Model
+from django.core.checks import Warning as CheckWarning
+from django.db.models import AutoField, IntegerField, Model
 
 from tenancy.loader import PlaneMigrationLoader
+from tenancy.models import TenantModel
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
+from tenancy.querysets import TenantQuerySet
 from tenancy.registry import get_registry
+from tenancy.rest.routes import all_routes
 
 MIDDLEWARE = "tenancy.middleware.TenantScopeMiddleware"
 ROUTER = "tenancy.routers.TenantRouter"
@@ -89,6 +96,29 @@ def check_router(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def check_planes(**kwargs: Any) -> list[CheckMessage]:
+    """E008: every app with models is named in ``TENANT_APPS`` or ``CONTROL_APPS``. E009: in one of them."""
+    labels = sorted({model._meta.app_label for model in apps.get_models(include_auto_created=True)})
+    unclaimed = [
+        Error(
+            f"App '{label}' has models and lives nowhere: TENANT_APPS and CONTROL_APPS do not name it.",
+            hint="Name it in TENANT_APPS if each tenant has rows of its own, else in CONTROL_APPS.",
+            id="tenancy.E008",
+        )
+        for label in labels
+        if plane_of_app(label) is None
+    ]
+    twice = [
+        Error(
+            f"App '{label}' is named in TENANT_APPS and in CONTROL_APPS.",
+            hint="Remove it from one of them.",
+            id="tenancy.E009",
+        )
+        for label in sorted(set(settings.TENANT_APPS) & set(settings.CONTROL_APPS))
+    ]
+    return [*unclaimed, *twice]
+
+
 def check_tenant_apps(**kwargs: Any) -> list[CheckMessage]:
     """E006: each of ``TENANT_APPS`` is installed under this label. E007: none is the control plane's."""
     messages: list[CheckMessage] = []
@@ -134,6 +164,139 @@ def _relations_across(model: type[Model]) -> Iterator[tuple[str, str]]:
             yield field.name, related._meta.label
 
 
+def _tenant_models() -> list[type[Model]]:
+    return [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if plane_of_app(model._meta.app_label) is Plane.TENANT
+    ]
+
+
+def check_inheritance(**kwargs: Any) -> list[CheckMessage]:
+    """E103: no model is in both planes, with its app in one and its table in the other."""
+    return [
+        Error(
+            f"'{model._meta.label}' is built on '{parent._meta.label}' of the other plane, so its rows would "
+            "be looked for in one and kept in the other.",
+            hint="Write a model of its own, or move it to its parent's app.",
+            obj=model,
+            id="tenancy.E103",
+        )
+        for model in apps.get_models(include_auto_created=True)
+        for parent in model._meta.get_parent_list()
+        if plane_of_app(parent._meta.app_label) is not plane_of_app(model._meta.app_label)
+    ]
+
+
+def check_tenant_models(**kwargs: Any) -> list[CheckMessage]:
+    """E104: each model of a tenant app is a ``TenantModel``. E105: so are its managers. W106: its key is no
+    serial number."""
+    messages: list[CheckMessage] = []
+    for model in _tenant_models():
+        if model._meta.auto_created:
+            continue  # the table of a many-to-many field, reached through managers of ours only
+        if not issubclass(model, TenantModel):
+            messages.append(
+                Error(
+                    f"'{model._meta.label}' does not remember its tenant.",
+                    hint="Derive it from tenancy.models.TenantModel.",
+                    obj=model,
+                    id="tenancy.E104",
+                )
+            )
+            continue
+        messages += [
+            Error(
+                f"'{model._meta.label}.{manager.name}' makes querysets that do not remember their tenant.",
+                hint="Derive its queryset from tenancy.querysets.TenantQuerySet, and the manager from "
+                "TenantManager.from_queryset(…).",
+                obj=model,
+                id="tenancy.E105",
+            )
+            for manager in model._meta.managers
+            if not issubclass(_queryset_class(manager), TenantQuerySet)
+        ]
+        if isinstance(model._meta.pk, AutoField | IntegerField):
+            messages.append(
+                CheckWarning(
+                    f"The keys of '{model._meta.label}' are numbers that begin at 1 in every tenant, so a "
+                    "key taken to another tenant finds a row there.",
+                    hint="Use a UUIDField(primary_key=True, default=uuid.uuid4).",
+                    obj=model,
+                    id="tenancy.W106",
+                )
+            )
+    return messages
+
+
+def _queryset_class(manager: Any) -> type[Any]:
+    queryset_class: type[Any] = manager._queryset_class
+    return queryset_class
+
+
+def check_generic_relations(**kwargs: Any) -> list[CheckMessage]:
+    """E107: no tenant model has a generic relation: a content type's key differs in every database."""
+    # By the module's name: contenttypes may not be installed.
+    return [
+        Error(
+            f"'{model._meta.label}.{field.name}' is a generic relation, and content types live in the other "
+            "plane.",
+            hint="Use a foreign key to each kind of object.",
+            obj=model,
+            id="tenancy.E107",
+        )
+        for model in _tenant_models()
+        for field in model._meta.private_fields
+        if type(field).__module__ == "django.contrib.contenttypes.fields"
+    ]
+
+
+def check_admin(**kwargs: Any) -> list[CheckMessage]:
+    """E108: no tenant model is in the admin, whose log and permissions live in the other plane."""
+    if not apps.is_installed("django.contrib.admin"):
+        return []
+    from django.contrib import admin  # late: it has models, and so needs the app to be installed
+
+    return [
+        Error(
+            f"'{model._meta.label}' is registered in the admin, which works in the control plane.",
+            hint="Unregister it; look after a tenant's data through its API, or in a command.",
+            obj=model,
+            id="tenancy.E108",
+        )
+        for site in admin.sites.all_sites
+        for model in site._registry
+        if plane_of_app(model._meta.app_label) is Plane.TENANT
+    ]
+
+
+def check_open_routes(**kwargs: Any) -> list[CheckMessage]:
+    """E201: what answers without a token is on the list. E202: and what is on the list is there."""
+    if not settings.ROOT_URLCONF:
+        return []
+    found = {route.path: route for route in all_routes()}
+    listed = set(settings.TENANCY_OPEN_ROUTES)
+    messages: list[CheckMessage] = [
+        Error(
+            f"Anyone may call '{path}', and TENANCY_OPEN_ROUTES does not list it.",
+            hint="Give the view a permission that asks for a token, or list the path.",
+            id="tenancy.E201",
+        )
+        for path, route in sorted(found.items())
+        if route.is_open and path not in listed
+    ]
+    messages += [
+        Error(
+            f"TENANCY_OPEN_ROUTES lists '{path}', and no open view is there.",
+            hint="Remove it from the list.",
+            id="tenancy.E202",
+        )
+        for path in sorted(listed)
+        if path not in found or not found[path].is_open
+    ]
+    return messages
+
+
 def check_migration_dependencies(**kwargs: Any) -> list[CheckMessage]:
     """E102: no migration depends on one of the other plane, which its database will never have."""
     messages: list[CheckMessage] = []
@@ -159,7 +322,13 @@ CHECKS = (
     check_atomic_requests,
     check_middleware,
     check_router,
+    check_planes,
     check_tenant_apps,
     check_relations,
+    check_inheritance,
+    check_tenant_models,
+    check_generic_relations,
+    check_admin,
+    check_open_routes,
     check_migration_dependencies,
 )

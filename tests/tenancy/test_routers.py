@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import router
 from django.db.migrations.state import ProjectState
+from django.test import override_settings
 
 from catalog.models import Category, Product
+from tenancy import memory
 from tenancy.context import tenant_context
-from tenancy.exceptions import NoTenant, WrongTenant
+from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
 from tenancy.routers import TenantRouter
 from tenancy.testing import databases
 from users.models import Membership, User
@@ -104,7 +108,8 @@ def test_an_object_is_refused_outside_any_context(twins):
 
 @pytest.fixture
 def without_the_comparison(monkeypatch):
-    """The obvious router, which looks at the context alone."""
+    """The obvious router, which looks at the context alone, and models that remember nothing."""
+    monkeypatch.setattr(memory, "require_database", lambda *_: None)
     careful = TenantRouter._route
     monkeypatch.setattr(TenantRouter, "_route", lambda self, model, _: careful(self, model, {}))
 
@@ -215,11 +220,23 @@ def test_control_models_always_live_in_the_control_plane(model, context):
 
 @pytest.mark.parametrize("label", sorted(config.label for config in apps.get_app_configs()))
 @pytest.mark.parametrize(
-    ("alias", "holds_tenant_apps"), [("acme", True), ("control", False), ("default", None), ("Acme", None)]
+    ("alias", "labels"),
+    [
+        ("acme", settings.TENANT_APPS),
+        ("control", ["admin", "auth", "contenttypes", "sessions", "users"]),
+        ("default", []),
+        ("Acme", []),
+    ],
 )
-def test_an_app_is_migrated_on_its_own_plane_only(label, alias, holds_tenant_apps):
-    answer = TenantRouter().allow_migrate(alias, label)
-    assert answer is (holds_tenant_apps is not None and (label == "catalog") is holds_tenant_apps)
+def test_an_app_is_migrated_on_its_own_plane_only(label, alias, labels):
+    assert TenantRouter().allow_migrate(alias, label) is (label in labels)
+
+
+@override_settings(CONTROL_APPS=["users"])
+def test_a_model_that_no_plane_claims_lives_nowhere():
+    with tenant_context("acme"), pytest.raises(NoPlane, match="'auth.Group' lives nowhere"):
+        Group.objects.count()
+    assert not any(TenantRouter().allow_migrate(alias, "auth") for alias in ("acme", "control"))
 
 
 def test_no_model_is_ever_routed_to_default():
