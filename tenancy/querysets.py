@@ -173,11 +173,22 @@ class TenantQuerySet(_QuerySet[M]):
 
     def __iter__(self) -> Iterator[Any]:
         bound = self._bound()
-        return super().__iter__() if bound is self else iter(bound)
+        return self._watch(super().__iter__()) if bound is self else iter(bound)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         bound = self._bound()
-        return super().__aiter__() if bound is self else aiter(bound)
+        return self._awatch(super().__aiter__()) if bound is self else aiter(bound)
+
+    def _watch(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """An iterator may be kept as well, and be pulled elsewhere."""
+        for row in rows:
+            self._require_context()
+            yield row
+
+    async def _awatch(self, rows: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for row in rows:
+            self._require_context()
+            yield row
 
     def __len__(self) -> int:
         bound = self._bound()
@@ -192,14 +203,10 @@ class TenantQuerySet(_QuerySet[M]):
         return super().__getstate__() if bound is self else bound.__getstate__()
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        for row in super()._iterator(*args, **kwargs):  # type: ignore[misc]
-            self._require_context()
-            yield row
+        return self._watch(super()._iterator(*args, **kwargs))  # type: ignore[misc]
 
-    async def aiterator(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        async for row in super().aiterator(*args, **kwargs):
-            self._require_context()
-            yield row
+    def aiterator(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        return self._awatch(super().aiterator(*args, **kwargs))
 
     def raw(
         self, raw_query: Any, params: Any = (), translations: Any = None, using: str | None = None

@@ -187,6 +187,7 @@ QUERYSETS = [
     Primitive("iterator, begun", READ, lambda: started(tools().iterator(chunk_size=1)), text, bound_to_thread=True),
     Primitive("iterator with prefetch, begun", READ, lambda: started(tools().prefetch_related("maker").iterator(chunk_size=1)), lambda rows: text(row.maker for row in rows), bound_to_thread=True),
     Primitive("rows once fetched", READ, lambda: evaluated(tools()), text),
+    Primitive("rows once fetched, begun", READ, lambda: started(iter(tools())), text),
     Primitive("rows once fetched, by index", READ, lambda: evaluated(tools()), lambda rows: str(rows[0])),
     Primitive("rows once fetched, counted", COUNT, lambda: evaluated(tools()), lambda rows: rows.count()),
     Primitive("raw", READ, lambda: Tool.objects.raw(f"{SELECT[:6]} * FROM workshop_tool"), text),
