@@ -56,7 +56,7 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     def __eq__(self, other: object) -> bool:
         equal = super().__eq__(other)
-        return equal and (equal is NotImplemented or self._tenant_id == remembered_by(other))
+        return self._tenant_id == remembered_by(other) if equal is True else equal
 
     __hash__ = models.Model.__hash__
 

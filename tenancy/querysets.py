@@ -169,7 +169,10 @@ class TenantQuerySet(_QuerySet[M]):
         return alias
 
     def _require_context(self) -> None:
-        memory.require_context(_name(self.model), self._tenant_id)
+        remembered = self._tenant_id
+        # Named by its alias outside of any context, it is read there too, but not in another tenant's.
+        if remembered is not None or memory.current_id() is not None:
+            memory.require_context(_name(self.model), remembered or self._db)
 
     def __iter__(self) -> Iterator[Any]:
         bound = self._bound()

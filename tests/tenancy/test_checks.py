@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings
+from django.contrib import admin
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
+from django.db import models
 from django.test import override_settings
+from django.test.utils import isolate_apps
 
+from catalog.models import Product
 from tenancy import checks
 from tenancy.checks import check_tenants_file
 from tenancy.exceptions import Problem, TenantsFileError
+from tenancy.models import TenantModel
+from tenancy.querysets import TenantQuerySet
 from tenancy.registry import Registry
+from users.models import User
 
 PROBLEMS = [Problem(3, "tenants.acme", "this id is reserved; choose another"), Problem(9, "", "not YAML")]
 
@@ -95,3 +104,128 @@ def test_e102_names_each_migration_that_depends_on_the_other_plane():
         errors = checks.check_migration_dependencies()
     assert set(ids(errors)) == {"tenancy.E102"}
     assert any(error.msg.startswith("Migration users.0001_initial depends on 'auth'") for error in errors)
+
+
+def test_e008_names_each_app_that_neither_plane_claims():
+    with override_settings(CONTROL_APPS=["users", "auth", "sessions", "contenttypes"]):
+        (error,) = checks.check_planes()
+    assert error.id == "tenancy.E008"
+    assert "'admin'" in error.msg
+    assert "CONTROL_APPS" in error.hint
+
+
+def test_e009_names_each_app_that_both_planes_claim():
+    with override_settings(CONTROL_APPS=[*settings.CONTROL_APPS, "catalog"]):
+        (error,) = checks.check_planes()
+    assert error.id == "tenancy.E009"
+    assert "'catalog'" in error.msg
+
+
+@isolate_apps("tests.workshop", "users")
+def test_e103_names_each_model_whose_table_is_in_the_other_plane(monkeypatch):
+    class Person(User):
+        class Meta:
+            app_label = "workshop"
+            proxy = True
+
+    class Smith(User):
+        class Meta:
+            app_label = "workshop"
+
+    monkeypatch.setattr(checks.apps, "get_models", lambda **_: [Person, Smith, User])
+    errors = checks.check_inheritance()
+    assert set(ids(errors)) == {"tenancy.E103"}
+    assert {error.obj for error in errors} == {Person, Smith}
+    assert all("built on 'users.User'" in error.msg for error in errors)
+
+
+def tenant_models(monkeypatch, *models):
+    monkeypatch.setattr(checks, "_tenant_models", lambda: list(models))
+
+
+@isolate_apps("tests.workshop")
+def test_e104_names_each_tenant_model_that_remembers_nothing(monkeypatch):
+    class Plain(models.Model):  # noqa: DJ008
+        id = models.UUIDField(primary_key=True)
+
+        class Meta:
+            app_label = "workshop"
+
+    tenant_models(monkeypatch, Plain)
+    (error,) = checks.check_tenant_models()
+    assert (error.id, error.obj) == ("tenancy.E104", Plain)
+    assert "tenancy.models.TenantModel" in error.hint
+
+
+@isolate_apps("tests.workshop")
+def test_e105_names_each_manager_that_remembers_nothing(monkeypatch):
+    class Managed(TenantModel):
+        id = models.UUIDField(primary_key=True)
+        objects = models.Manager()
+        good = TenantQuerySet.as_manager()
+
+        class Meta:
+            app_label = "workshop"
+
+    tenant_models(monkeypatch, Managed)
+    (error,) = checks.check_tenant_models()
+    assert (error.id, error.obj) == ("tenancy.E105", Managed)
+    assert "'workshop.Managed.objects'" in error.msg
+
+
+@isolate_apps("tests.workshop")
+def test_w106_warns_of_keys_that_are_numbers(monkeypatch):
+    class Numbered(TenantModel):
+        class Meta:
+            app_label = "workshop"
+
+    tenant_models(monkeypatch, Numbered)
+    (warning,) = checks.check_tenant_models()
+    assert (warning.id, warning.obj) == ("tenancy.W106", Numbered)
+    assert "UUIDField" in warning.hint
+
+
+@isolate_apps("tests.workshop", "django.contrib.contenttypes")
+def test_e107_names_each_generic_relation(monkeypatch):
+    class Tagged(TenantModel):
+        id = models.UUIDField(primary_key=True)
+        content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+        object_id = models.UUIDField()
+        target = GenericForeignKey()
+
+        class Meta:
+            app_label = "workshop"
+
+    tenant_models(monkeypatch, Tagged)
+    (error,) = checks.check_generic_relations()
+    assert (error.id, error.obj) == ("tenancy.E107", Tagged)
+    assert "'workshop.Tagged.target'" in error.msg
+
+
+def test_e108_names_each_tenant_model_in_the_admin(monkeypatch):
+    assert checks.check_admin() == []
+    monkeypatch.setitem(admin.site._registry, Product, admin.ModelAdmin(Product, admin.site))
+    (error,) = checks.check_admin()
+    assert (error.id, error.obj) == ("tenancy.E108", Product)
+    monkeypatch.setattr(checks.apps, "is_installed", lambda _: False)
+    assert checks.check_admin() == []
+
+
+def test_e201_names_each_open_path_that_is_not_listed():
+    listed = [path for path in settings.TENANCY_OPEN_ROUTES if path != "livez"]
+    with override_settings(TENANCY_OPEN_ROUTES=listed):
+        (error,) = checks.check_open_routes()
+    assert error.id == "tenancy.E201"
+    assert "'livez'" in error.msg
+
+
+def test_e202_names_each_listed_path_that_is_not_open():
+    with override_settings(TENANCY_OPEN_ROUTES=[*settings.TENANCY_OPEN_ROUTES, "api/me/", "nothing/"]):
+        errors = checks.check_open_routes()
+    assert ids(errors) == ["tenancy.E202", "tenancy.E202"]
+    assert ["'api/me/'" in errors[0].msg, "'nothing/'" in errors[1].msg] == [True, True]
+
+
+def test_a_project_without_urls_has_no_open_path():
+    with override_settings(ROOT_URLCONF=""):
+        assert checks.check_open_routes() == []

@@ -1,0 +1,144 @@
+"""Objects remember their tenant: what that means for equality, sets, pickles and saving."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from django.db import models
+from django.test.utils import isolate_apps
+
+from tenancy import memory
+from tenancy.context import tenant_context
+from tenancy.exceptions import NoTenant, WrongTenant
+from tenancy.models import TenantModel
+from tenancy.querysets import TenantManager, TenantQuerySet
+from tenancy.testing import databases, twins
+from tests.workshop.models import Label, Maker, SharpTool, Tool
+
+pytestmark = databases("acme", "globex")
+
+
+@pytest.fixture
+def labels(db):
+    return twins(Label, ["acme", "globex"], name=lambda tenant_id: f"of {tenant_id}")
+
+
+def test_two_tenants_objects_are_never_equal(labels):
+    ours, theirs = labels
+    assert ours.pk == theirs.pk
+    assert ours != theirs
+    assert len({ours, theirs}) == 2
+    assert hash(ours) == hash(theirs)
+
+
+def test_without_memory_they_would_be(labels):
+    """The negative control: Django compares the model and the key."""
+    ours, theirs = labels
+    assert models.Model.__eq__(ours, theirs)
+
+
+def test_one_tenants_objects_are_equal_by_key(labels):
+    ours, _ = labels
+    with tenant_context("acme"):
+        again = Label.objects.get(pk=ours.pk)
+        unsaved = Label(pk=ours.pk)
+    assert ours == again == unsaved == copy.copy(ours) == pickle.loads(pickle.dumps(ours))
+    assert ours != Maker(pk=ours.pk)
+    assert ours != "a text"
+
+
+def test_an_object_is_found_in_a_set_after_it_was_saved():
+    with tenant_context("acme"):
+        label = Label(name="x")
+        kept = {label}
+        label.save()
+        assert label in kept
+
+
+def test_an_object_of_nobody_belongs_to_who_saves_it():
+    label = Label(name="x")
+    assert label._tenant_id is None
+    with tenant_context("acme"):
+        label.save()
+    assert label._tenant_id == "acme"
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        label.save()
+
+
+def test_an_object_belongs_to_the_database_it_was_read_from(labels):
+    ours, _ = labels
+    assert Label.objects.using("acme").get(pk=ours.pk)._tenant_id == "acme"
+
+
+def test_an_object_saved_by_alias_belongs_to_it():
+    label = Label(name="x")
+    label.save(using="globex")
+    assert label._tenant_id == "globex"
+    with pytest.raises(WrongTenant, match="This Label belongs to tenant 'globex'"):
+        label.save(using="acme")
+    with pytest.raises(WrongTenant):
+        label.delete(using="acme")
+    with pytest.raises(WrongTenant):
+        label.refresh_from_db(using="acme")
+
+
+def test_it_is_validated_in_its_own_context_only(labels):
+    ours, _ = labels
+    for validate in (ours.validate_unique, ours.validate_constraints, ours.full_clean):
+        with tenant_context("acme"):
+            validate()
+        with tenant_context("globex"), pytest.raises(WrongTenant):
+            validate()
+        with pytest.raises(NoTenant):
+            validate()
+
+
+def test_it_is_refreshed_from_a_queryset_of_its_own(labels):
+    ours, _ = labels
+    with tenant_context("acme"):
+        Label.objects.update(name="changed")
+        ours.refresh_from_db(from_queryset=Label.objects.all())
+    assert ours.name == "changed"
+
+
+@pytest.mark.parametrize("model", [Label, Tool, SharpTool])
+def test_django_follows_and_saves_with_a_manager_that_remembers(model):
+    """Also where the app has given the model managers of its own."""
+    assert model._base_manager._queryset_class is TenantQuerySet
+    assert model._base_manager is model._base_manager
+    assert model._base_manager.model is model
+
+
+@isolate_apps("tests.workshop")
+def test_a_base_manager_of_the_apps_own_is_kept():
+    class Own(TenantManager):
+        pass
+
+    class Managed(TenantModel):
+        objects = TenantManager()
+        own = Own()
+
+        class Meta:
+            app_label = "workshop"
+            base_manager_name = "own"
+
+    assert isinstance(Managed._base_manager, Own)
+
+
+def test_the_tenant_is_in_no_migration():
+    assert "_tenant_id" not in {field.name for field in Label._meta.get_fields()}
+    assert Label._meta.base_manager_name is None
+
+
+def test_without_memory_an_object_made_for_one_tenant_is_saved_in_another(monkeypatch):
+    """The negative control: the router has nothing to compare, for the object was never in a database."""
+    with tenant_context("acme"):
+        label = Label(name="secret of acme")
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        label.save()
+    monkeypatch.setattr(memory, "require_database", lambda *_: None)
+    with tenant_context("globex"):
+        label.save()
+        assert Label.objects.get().name == "secret of acme"

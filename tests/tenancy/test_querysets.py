@@ -1,0 +1,157 @@
+"""Querysets remember their tenant; those that are nobody's yet are bound when they are used."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from django.db import models
+from django.db.models import sql
+
+from tenancy.context import tenant_context
+from tenancy.exceptions import NoTenant, WrongTenant
+from tenancy.querysets import TenantManager, TenantQuery, TenantQuerySet
+from tenancy.testing import databases
+from tests.isolation.worlds import KEYS, fill
+from tests.workshop.models import Label, Maker, Tool
+
+pytestmark = databases("acme", "globex")
+
+#: As at a class or in a module: made where there is no tenant.
+UNBOUND = Label.objects.order_by("name")
+
+
+@pytest.fixture(autouse=True)
+def rows(db):
+    fill("acme")
+    fill("globex")
+
+
+def names(rows):
+    return [label.name for label in rows]
+
+
+USES = {
+    "iterate": lambda rows: names(rows),
+    "list": lambda rows: [str(row) for row in list(rows)],
+    "len": lambda rows: ["blue of ?"] * len(rows),
+    "bool": lambda rows: ["blue of ?", ""] if rows else [],
+    "index": lambda rows: [str(rows[0]), ""],
+    "slice": lambda rows: names(rows[:2]),
+    "pickle": lambda rows: names(pickle.loads(pickle.dumps(rows))),
+    "get": lambda rows: [str(rows.get(pk=KEYS["blue"])), ""],
+    "clone": lambda rows: names(rows.all()),
+    "iterator": lambda rows: names(rows.iterator()),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_an_unbound_queryset_keeps_no_rows(use):
+    """The same object, used for one tenant and then for the other: each sees its own."""
+    for tenant_id in ("acme", "globex", "acme"):
+        with tenant_context(tenant_id):
+            found = use(UNBOUND)
+        assert len(found) == 2
+        assert found[0] in (f"blue of {tenant_id}", "blue of ?")
+        assert UNBOUND._result_cache is None
+
+
+def test_an_unbound_queryset_is_refused_without_a_tenant():
+    for use in (list, len, bool, repr):
+        with pytest.raises(NoTenant):
+            use(UNBOUND)
+
+
+def test_a_queryset_is_bound_when_it_is_made_or_cloned_in_a_context():
+    assert UNBOUND._tenant_id is None
+    with tenant_context("acme"):
+        assert UNBOUND.all()._tenant_id == Label.objects.all()._tenant_id == "acme"
+        bound = UNBOUND.filter(name__startswith="b")
+    assert bound.exclude(name="")._tenant_id == "acme"
+
+
+def test_named_by_alias_it_keeps_its_rows_where_there_is_no_context():
+    labels = Label.objects.using("acme").order_by("name")
+    assert names(labels) == names(labels) == ["blue of acme", "red of acme"]
+    assert labels._result_cache is not None
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        labels.count()
+
+
+def test_rows_are_not_shared_with_a_deep_copy():
+    with tenant_context("acme"):
+        labels = Label.objects.all()
+        assert len(labels) == 2
+        assert copy.deepcopy(labels)._result_cache is None
+        assert copy.deepcopy(labels)._tenant_id == "acme"
+
+
+def test_it_says_what_belongs_to_whom():
+    with tenant_context("acme"):
+        labels = Label.objects.all()
+    with tenant_context("globex"):
+        with pytest.raises(
+            WrongTenant, match=r"query of 'workshop\.Label' belongs to tenant 'acme'.*'globex'"
+        ):
+            list(labels)
+        with pytest.raises(WrongTenant, match="The database belongs to tenant 'acme'"):
+            list(Label.objects.using("acme"))
+
+
+def test_a_plain_query_put_in_by_hand_remembers_nothing():
+    labels = Label.objects.all()
+    labels.query = sql.Query(Label)
+    with tenant_context("acme"):
+        assert len(labels.all()) == 2
+        assert labels.all()._tenant_id == "acme"
+        assert len(Label.objects.all() | labels) == 2
+
+
+def test_a_query_is_bound_by_what_stands_in_it():
+    with tenant_context("acme"):
+        anna = Maker.objects.get(pk=KEYS["anna"])
+    tools = Tool.objects.filter(maker=anna)
+    assert tools._tenant_id == "acme"
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        list(tools)
+    assert (Tool.objects.all() | tools)._tenant_id == "acme"
+
+
+def test_a_query_without_a_model_can_be_described():
+    with tenant_context("acme"):
+        nameless = TenantQuery(None)
+    with pytest.raises(WrongTenant, match="This query belongs"):
+        nameless.get_compiler(using="globex")
+
+
+def test_an_object_in_a_condition_is_still_checked_by_django():
+    with tenant_context("acme"), pytest.raises(ValueError, match='Must be "Maker" instance'):
+        Tool.objects.filter(maker=Label.objects.first())
+
+
+def test_managers_have_its_methods():
+    class OfItsOwn(TenantQuerySet):
+        def red(self):
+            return self
+
+    manager = OfItsOwn.as_manager()
+    assert isinstance(manager, TenantManager)
+    assert manager._built_with_as_manager
+    assert callable(manager.red)
+    assert issubclass(TenantManager.from_queryset(OfItsOwn), TenantManager)
+    assert isinstance(Tool.objects, models.Manager)
+
+
+def test_templates_cannot_call_update():
+    assert Label.objects.all().update.alters_data
+
+
+def test_a_related_manager_removes_what_is_its_own():
+    with tenant_context("acme"):
+        saw = Tool.objects.get(pk=KEYS["saw"])
+        saw.labels.remove(Label.objects.get(pk=KEYS["red"]))
+        assert not saw.labels.exists()
+        saw.labels.add(KEYS["red"])
+        saw.labels.remove(KEYS["red"])
+        assert not saw.labels.exists()
