@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
@@ -34,7 +35,7 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
             with request_scope(request_id):
                 answer: Awaitable[HttpResponseBase] = get_response(request)
                 response = await answer
-                carry_stream(response, in_event_loop=True)
+                carry_stream(response, in_event_loop=_is_in_event_loop(request))
             response.headers["X-Request-Id"] = request_id
             return response
 
@@ -44,11 +45,17 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
         request_id = _request_id(request)
         with request_scope(request_id):
             response: HttpResponseBase = get_response(request)
-            carry_stream(response)
+            carry_stream(response, in_event_loop=_is_in_event_loop(request))
         response.headers["X-Request-Id"] = request_id
         return response
 
     return serve
+
+
+def _is_in_event_loop(request: HttpRequest) -> bool:
+    """Whether an event loop will send the answer. It does so too where a middleware that knows no other way
+    makes Django run all of them in a thread."""
+    return isinstance(request, ASGIRequest)
 
 
 def _request_id(request: HttpRequest) -> str:

@@ -80,6 +80,7 @@ class ApiViewMixin:
             with self._transaction:
                 return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         except DatabaseError as exc:
+            self._is_atomic = False
             drf_request = self.request  # type: ignore[attr-defined]
             return self.finalize_response(drf_request, self.handle_exception(exc), *args, **kwargs)
 

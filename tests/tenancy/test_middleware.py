@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import threading
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
+from django.core.management import BaseCommand, call_command
+from django.core.signals import request_finished, request_started
+from django.db import connections
+from django.db.models.signals import post_save
 from django.http import HttpResponse
 from django.test import AsyncClient, RequestFactory
+from rest_framework.response import Response
 
+from catalog.models import Product
 from catalog.views import ProductViewSet
-from tenancy.context import current_tenant, enter_request, in_request, tenant_context
+from tenancy.context import (
+    current_request_id,
+    current_tenant,
+    current_user_id,
+    enter_request,
+    identify_user,
+    in_request,
+    tenant_context,
+)
+from tenancy.exceptions import NoTenant
 from tenancy.middleware import TenantScopeMiddleware
 from tenancy.registry import get_registry
 from tenancy.testing import databases
+from tenancy.transactions import tenant_atomic
 
 with_databases = databases("control", "acme", "globex")
 REQUEST = RequestFactory().get("/")
@@ -183,3 +201,149 @@ def test_asynchronous_requests_are_bound_by_their_tokens(ada, bob, twin_products
     assert async_to_sync(ask)(ada) == ("canary-acme", True)
     assert async_to_sync(ask)(bob) == ("canary-globex", True)
     assert nobody()
+
+
+# The request's id.
+
+
+@pytest.mark.parametrize("given", ["abc-123.X_y", "a" * 64])
+def test_a_proxys_id_of_the_request_is_kept(client, given):
+    assert client.get("/livez", headers={"X-Request-Id": given})["X-Request-Id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 65, "two words", "ünïcode", "a;b", 'a"b'])
+def test_an_id_that_could_do_harm_is_replaced(client, given):
+    got = client.get("/livez", headers={"X-Request-Id": given})["X-Request-Id"]
+    assert re.fullmatch(r"[0-9a-f]{32}", got)
+
+
+def test_the_log_knows_request_and_user_inside_and_nobody_outside():
+    def view(request):
+        identify_user("u-1")
+        return HttpResponse(f"{current_request_id()} {current_user_id()}")
+
+    request = RequestFactory().get("/", headers={"X-Request-Id": "r-1"})
+    assert TenantScopeMiddleware(view)(request).content == b"r-1 u-1"
+    assert (current_request_id(), current_user_id()) == ("", "")
+    with tenant_context("acme"):
+        assert (current_request_id(), current_user_id()) == ("", "")
+
+
+@with_databases
+def test_authentication_says_whose_request_it_is(ada, cast, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ProductViewSet, "list", lambda *_, **__: seen.append(current_user_id()) or Response())
+    ada.get("/api/products/")
+    assert seen == [str(cast.ada.pk)]
+
+
+# Signals and commands.
+
+
+@with_databases
+def test_a_signal_runs_for_who_caused_it(ada, twin_products):
+    product, _ = twin_products()
+    seen = []
+
+    def saved(sender, instance, **kwargs):
+        seen.append((current_tenant().id, Product.objects.get(pk=instance.pk).name))
+
+    post_save.connect(saved, sender=Product)
+    try:
+        ada.patch(f"/api/products/{product.pk}/", {"name": "canary-acme 2"})
+    finally:
+        post_save.disconnect(saved, sender=Product)
+    assert seen == [("acme", "canary-acme 2")]
+
+
+@with_databases
+@pytest.mark.parametrize("signal", [request_started, request_finished])
+def test_signals_around_a_request_have_no_tenant(ada, signal):
+    seen = []
+
+    def note(**kwargs):
+        seen.append(nobody())
+
+    signal.connect(note)
+    try:
+        ada.get("/api/products/").close()
+    finally:
+        signal.disconnect(note)
+    assert seen
+    assert all(seen)
+
+
+@with_databases
+def test_a_command_works_for_the_tenant_of_its_caller_and_leaves_nothing(twin_products, capsys):
+    class Command(BaseCommand):
+        def handle(self, *args, **options):
+            self.stdout.write(Product.objects.get().name)
+
+    twin_products()
+    for tenant_id in ("acme", "globex"):
+        with tenant_context(tenant_id):
+            call_command(Command())
+        assert capsys.readouterr().out.strip() == f"canary-{tenant_id}"
+    with pytest.raises(NoTenant):
+        call_command(Command())
+    assert nobody()
+
+
+# Asynchronous views.
+
+
+def test_an_async_view_and_what_it_awaits_work_for_its_tenant():
+    async def view(request):
+        enter_request(get_registry().get(request.GET["tenant"]))
+        in_a_thread = await sync_to_async(lambda: current_tenant().id)()
+        in_a_task = await asyncio.create_task(one_more())
+        return HttpResponse(f"{in_a_thread} {in_a_task}")
+
+    async def one_more():
+        await asyncio.sleep(0)
+        return current_tenant().id
+
+    async def serve():
+        middleware = TenantScopeMiddleware(view)
+        requests = [RequestFactory().get("/", {"tenant": name}) for name in ("acme", "globex")]
+        responses = await asyncio.gather(*(middleware(request) for request in requests))
+        return [response.content.decode() for response in responses], nobody()
+
+    assert asyncio.run(serve()) == (["acme acme", "globex globex"], True)
+
+
+@databases("acme", "globex", transaction=True)
+def test_a_cancelled_requests_thread_can_do_no_more(twin_products):
+    """The client left, the scope is closed, and the request's thread is still at work."""
+    twin_products()
+    in_query, may_go_on = threading.Event(), threading.Event()
+    seen = []
+
+    def work():
+        try:
+            with tenant_atomic():
+                Product.objects.update(name="changed")
+                in_query.set()
+                may_go_on.wait(10)
+                Product.objects.count()
+        except NoTenant as exc:
+            seen.append(exc)
+        finally:
+            connections.close_all()
+
+    async def view(request):
+        enter_request(get_registry().get("acme"))
+        await sync_to_async(work)()
+
+    async def serve():
+        task = asyncio.create_task(TenantScopeMiddleware(view)(REQUEST))
+        await asyncio.to_thread(in_query.wait, 10)
+        task.cancel()
+        # asgiref waits for its thread; the scope is closed when it has left the view.
+        await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return nobody()
+
+    assert asyncio.run(serve())

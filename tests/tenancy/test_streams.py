@@ -12,7 +12,7 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.files.base import ContentFile
 from django.db import connections
 from django.http import FileResponse, StreamingHttpResponse
-from django.test import RequestFactory
+from django.test import AsyncRequestFactory, RequestFactory
 
 from tenancy.context import (
     current_request_id,
@@ -60,7 +60,7 @@ async def serve_async(body, tenant_id="acme"):
         enter_request(get_registry().get(tenant_id))
         return StreamingHttpResponse(body())
 
-    response = await TenantScopeMiddleware(view)(REQUEST)
+    response = await TenantScopeMiddleware(view)(AsyncRequestFactory().get("/"))
     assert nobody()
     return response
 
