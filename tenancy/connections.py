@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
 
 from tenancy.backends.wrapper import TenancyWrapper
@@ -19,6 +20,14 @@ def close(alias: str) -> None:
     connection = connections[alias]
     if not connection.in_atomic_block:
         connection.close()
+
+
+def close_after_request(sender: Any, **kwargs: Any) -> None:
+    """Receives ``request_finished``. Under ASGI each request has a thread of its own, which ends with it: its
+    connections would serve nobody again, and stay open until they are collected as garbage."""
+    if isinstance(sender, type) and issubclass(sender, ASGIHandler):
+        for connection in connections.all(initialized_only=True):
+            close(connection.alias)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -49,12 +50,27 @@ class ExportMixin:
     def export(self, request: Request) -> StreamingHttpResponse:
         view: Any = self
         rows = view.filter_queryset(view.get_queryset()).iterator(chunk_size=_CHUNK)
-        chunks = self._lines(rows) if request.method == "GET" else iter(())
-        # The first now, while an error can still be an answer.
-        chunks = itertools.chain([next(chunks, b"")], chunks)
-        return StreamingHttpResponse(chunks, content_type=LinesRenderer.media_type)
+        body = _Begun(self._lines(rows)) if request.method == "GET" else ()
+        return StreamingHttpResponse(body, content_type=LinesRenderer.media_type)
 
-    def _lines(self, rows: Iterator[Any]) -> Iterator[bytes]:
+    def _lines(self, rows: Generator[Any, None, None]) -> Generator[bytes, None, None]:
         serializer: Any = self.get_serializer()  # type: ignore[attr-defined]
-        while chunk := list(itertools.islice(rows, _CHUNK)):
-            yield b"".join(_json.render(serializer.to_representation(row)) + b"\n" for row in chunk)
+        with closing(rows):
+            while chunk := list(itertools.islice(rows, _CHUNK)):
+                yield b"".join(_json.render(serializer.to_representation(row)) + b"\n" for row in chunk)
+
+
+class _Begun:
+    """Chunks of which the first was made at once, while an error could still be an answer.
+
+    ``close()`` is called by the server, also where the client left: it closes the cursor that is read from.
+    """
+
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
+        self._chunks = chunks
+        self._first = next(chunks, b"")
+        self.close = chunks.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._chunks

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.http import UnreadablePostError
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
@@ -25,7 +26,10 @@ class StrictJSONParser(BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        data = stream.read(limit + 1)
+        try:
+            data = stream.read(limit + 1)
+        except UnreadablePostError:
+            raise ParseError("The body broke off.") from None  # the client left; nobody will read this
         if len(data) > limit:
             raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
         try:

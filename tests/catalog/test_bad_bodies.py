@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from django.db import connections
+from django.http import UnreadablePostError
 
 from catalog.models import Category, Product
 from tenancy.context import tenant_context
@@ -267,6 +268,7 @@ CATEGORY_FIELDS = {
     "name is a number": {"name": 5},
     "description is too long": {"description": "x" * 5001},
     "parent is unknown": {"parent": str(uuid.UUID(int=5))},
+    "parent is empty": {"parent": ""},
     "parent is no UUID": {"parent": "top"},
     "parent is a huge number": {"parent": HUGE},
     "parent is a boolean": {"parent": False},
@@ -478,3 +480,12 @@ def test_a_body_in_chunks_is_refused_rather_than_taken_for_none(ada, make_produc
     response = ada.generic(method, url, headers={"Transfer-Encoding": "chunked"})
     assert_refused(response, 411, "length_required")
     assert rows() == before
+
+
+def test_a_body_that_breaks_off_is_malformed_not_a_fault_of_ours(ada, monkeypatch):
+    def broken(*args):
+        raise UnreadablePostError("connection reset")
+
+    monkeypatch.setattr("django.core.handlers.wsgi.LimitedStream.read", broken)
+    response = ada.post("/api/categories/", {"name": "x"}, format="json")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished
 from django.db import DatabaseError, connections, transaction
 
 from tenancy.connections import close, maintenance
@@ -48,3 +51,22 @@ def test_maintenance_ends_with_an_exception_too():
         cursor.execute("SELECT no_such_column FROM django_migrations")
     assert not connections["acme"].maintenance
     assert not is_open("acme")
+
+
+@databases("control", "acme", transaction=True)
+def test_what_a_request_opened_under_asgi_is_closed_after_it():
+    """Its thread ends with it."""
+    for alias in ("control", "acme"):
+        connections[alias].ensure_connection()
+    request_finished.send(sender=WSGIHandler)
+    request_finished.send(sender=None)
+    assert [is_open(alias) for alias in ("control", "acme")] == [True, True]
+    request_finished.send(sender=ASGIHandler)
+    assert [is_open(alias) for alias in ("control", "acme")] == [False, False]
+
+
+@databases("acme", transaction=True)
+def test_what_a_test_opened_around_a_request_is_left_open():
+    with transaction.atomic(using="acme"):
+        request_finished.send(sender=ASGIHandler)
+        assert is_open("acme")
