@@ -46,6 +46,12 @@ def current_tenant() -> Tenant | None:
     return None if frame is None else frame.tenant
 
 
+def current_tenant_id() -> str | None:
+    """The id of the tenant in context, or None."""
+    frame = _frame.get()
+    return None if frame is None or frame.tenant is None else frame.tenant.id
+
+
 def require_tenant(what: str = "This operation") -> Tenant:
     """The tenant in context. Raises ``NoTenant``, which names ``what`` needed it."""
     tenant = current_tenant()

@@ -6,30 +6,39 @@ tenant's database only, whoever asks, and be read while that tenant is in contex
 
 from __future__ import annotations
 
-from tenancy.context import current_tenant
+from django.db.models import Model
+
+from tenancy.context import current_tenant_id
 from tenancy.exceptions import NoTenant, WrongTenant
 
 
-def current_id() -> str | None:
-    """The id of the tenant in context, which is what is remembered."""
-    tenant = current_tenant()
-    return None if tenant is None else tenant.id
-
-
-def require_database(what: str, remembered: str | None, alias: str | None) -> None:
+def require_database(what: object, remembered: str | None, alias: str | None) -> None:
     """Raise ``WrongTenant`` unless what is remembered may be used on the database ``alias``."""
     if remembered is None or alias is None or remembered == alias:
         return
-    if remembered == current_id():  # it is at home here; the database, chosen by hand, is not
+    if remembered == current_tenant_id():  # it is at home here; the database, chosen by hand, is not
         raise WrongTenant("The database", alias, remembered)
-    raise WrongTenant(what, remembered, alias)
+    raise WrongTenant(describe(what), remembered, alias)
 
 
-def require_context(what: str, remembered: str | None) -> None:
+def require_context(what: object, remembered: str | None) -> None:
     """Raise unless what is remembered may be read here: ``WrongTenant`` while another tenant is in
     context, ``NoTenant`` while none is."""
     if remembered is not None:
-        current = current_id()
+        current = current_tenant_id()
         if current is None:
-            raise NoTenant(what)
+            raise NoTenant(describe(what))
         require_database(what, remembered, current)
+
+
+def describe(what: object) -> str:
+    """An object, or a query's model, in the words of an error. Only asked for what is refused: this runs for
+    every query, and a name costs more than the comparison."""
+    match what:
+        case str():
+            return what
+        case type():
+            return f"This query of '{what._meta.label}'" if issubclass(what, Model) else "This query"
+        case None:
+            return "This query"
+    return f"This {type(what).__name__}"

@@ -8,6 +8,7 @@ from django.db import models, router
 from django.db.models.base import ModelBase
 
 from tenancy import memory
+from tenancy.context import current_tenant_id
 from tenancy.querysets import TenantManager, TenantQuerySet, remembered_by
 
 
@@ -45,13 +46,14 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     objects = TenantManager()
 
-    _tenant_id: str | None
+    #: Of an object that was made, and not read.
+    _made_for: str | None = None
 
     class Meta:
         abstract = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._tenant_id = memory.current_id()
+        self._made_for = current_tenant_id()
         super().__init__(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
@@ -62,13 +64,22 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
-        new = super().from_db(db, field_names, values)
-        new._tenant_id = db
+        """As Django's, which would note for every row what its ``_state.db`` says already."""
+        if cls.__init__ is not TenantModel.__init__ or len(values) != len(cls._meta.concrete_fields):
+            new = super().from_db(db, field_names, values)
+            new._made_for = None
+            return new
+        new = cls.__new__(cls)
+        models.Model.__init__(new, *values)
+        new._state.adding = False
+        new._state.db = db
         return new
 
     @property
-    def _described(self) -> str:
-        return f"This {type(self).__name__}"
+    def _tenant_id(self) -> str | None:
+        """The tenant this object was made for, or read from. Saving it changes nothing: it is refused in any
+        other."""
+        return self._made_for or self._state.db
 
     def save_base(
         self,
@@ -79,28 +90,27 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
         update_fields: Any = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        memory.require_database(self._described, self._tenant_id, using)
+        memory.require_database(self, self._tenant_id, using)
         super().save_base(raw, force_insert, force_update, using, update_fields)
-        self._tenant_id = using
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         using = using or router.db_for_write(type(self), instance=self)
-        memory.require_database(self._described, self._tenant_id, using)
+        memory.require_database(self, self._tenant_id, using)
         return super().delete(using=using, keep_parents=keep_parents)
 
     def refresh_from_db(
         self, using: str | None = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
-        memory.require_database(self._described, self._tenant_id, using)
+        memory.require_database(self, self._tenant_id, using)
         if from_queryset is not None:
             from_queryset = from_queryset.all()
             from_queryset._add_hints(instance=self)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
 
     def validate_unique(self, exclude: Any = None) -> None:
-        memory.require_context(self._described, self._tenant_id)
+        memory.require_context(self, self._tenant_id)
         super().validate_unique(exclude=exclude)
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        memory.require_context(self._described, self._tenant_id)
+        memory.require_context(self, self._tenant_id)
         super().validate_constraints(exclude=exclude)

@@ -10,7 +10,7 @@ cloned in a context, which is what managers, DRF and django-filter do, and keeps
 Private API, read in Django 5.2.19: ``Query.get_compiler`` is asked for every query and subquery that
 becomes SQL, ``Query.check_query_object_type`` for every object that stands in a condition on a relation,
 ``Query.combine`` for ``|`` and ``&``; ``QuerySet.db`` is read by all that runs, ``QuerySet._result_cache``
-by all that reads rows once fetched; ``hints["instance"]`` is the object that a relation is followed from.
+holds the rows once fetched; ``hints["instance"]`` is the object that a relation is followed from.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from django.db.models import sql
 from django.db.models.query import RawQuerySet
 
 from tenancy import memory
+from tenancy.context import current_tenant, current_tenant_id
 
 M = TypeVar("M", bound=models.Model)
 
@@ -41,10 +42,6 @@ def remembered_by(instance: object) -> str | None:
     return getattr(instance, "_tenant_id", None) if isinstance(instance, models.Model) else None
 
 
-def _name(model: type[models.Model] | None) -> str:
-    return "This query" if model is None else f"This query of '{model._meta.label}'"
-
-
 class TenantQuery(sql.Query):
     """A query that becomes SQL for one database only."""
 
@@ -52,59 +49,43 @@ class TenantQuery(sql.Query):
 
     def __init__(self, model: Any, alias_cols: bool = True) -> None:
         super().__init__(model, alias_cols)
-        self.tenant_id = memory.current_id()
+        self.tenant_id = current_tenant_id()
 
     def get_compiler(self, using: str | None = None, connection: Any = None, elide_empty: bool = True) -> Any:
-        memory.require_database(
-            _name(self.model), self.tenant_id, using or getattr(connection, "alias", None)
-        )
+        # Compared here first: this runs for every query, and a call costs more than the comparison.
+        alias = using or getattr(connection, "alias", None)
+        if self.tenant_id is not None and self.tenant_id != alias:
+            memory.require_database(self.model, self.tenant_id, alias)
         return super().get_compiler(using, connection, elide_empty)
 
-    def bind(self, tenant_id: str | None, what: str | None = None) -> None:
-        """Belong to one tenant from now on. Raises ``WrongTenant`` when it belongs to another already."""
+    def bind(self, tenant_id: str | None, what: object) -> None:
+        """Belong to the tenant of ``what`` from now on. Raises ``WrongTenant`` when it belongs to another."""
         if self.tenant_id is None:
             self.tenant_id = tenant_id
-        elif tenant_id is not None and tenant_id != self.tenant_id:
-            memory.require_database(what or _name(self.model), tenant_id, self.tenant_id)
+        else:
+            memory.require_database(what, tenant_id, self.tenant_id)
 
     def check_query_object_type(self, value: Any, opts: Any, field: Any) -> None:
         # A condition keeps the object's key only, and the key may be somebody else's here.
-        self.bind(remembered_by(value), f"This {type(value).__name__}")
+        self.bind(remembered_by(value), value)
         super().check_query_object_type(value, opts, field)
 
     def combine(self, rhs: Any, connector: Any) -> None:
-        self.bind(getattr(rhs, "tenant_id", None))
+        self.bind(getattr(rhs, "tenant_id", None), rhs.model)
         super().combine(rhs, connector)
-
-
-class _Rows:
-    """``_result_cache``: rows once fetched are read while their tenant is in context only."""
-
-    def __get__(self, queryset: Any, owner: Any) -> Any:
-        if queryset is None:
-            return self
-        rows = queryset.__dict__["_result_cache"]
-        if rows is not None:
-            queryset._require_context()
-        return rows
-
-    def __set__(self, queryset: Any, rows: Any) -> None:
-        queryset.__dict__["_result_cache"] = rows
 
 
 class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
     """``raw()``, remembering its tenant like the queryset it came from."""
 
-    _result_cache = _Rows()
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._tenant_id = memory.current_id()
+        self._tenant_id = current_tenant_id()
         super().__init__(*args, **kwargs)
 
     @property
     def db(self) -> str:
         alias: str = super().db
-        memory.require_database(_name(self.model), self._tenant_id, alias)
+        memory.require_database(self.model, self._tenant_id, alias)
         return alias
 
     def _clone(self) -> TenantRawQuerySet:
@@ -112,32 +93,39 @@ class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
         clone._tenant_id = self._tenant_id
         return clone
 
-    def _require_context(self) -> None:
-        memory.require_context(_name(self.model), self._tenant_id)
+    def _fetch_all(self) -> None:
+        """Asked by everything that reads rows, fetched or not."""
+        memory.require_context(self.model, self._tenant_id)
+        super()._fetch_all()  # type: ignore[misc]
+
+
+# Django's own, found once: ``super()`` looks for them at every call.
+_stock_init: Any = models.QuerySet.__init__
+_stock_alias: Any = models.QuerySet.db.fget  # type: ignore[attr-defined]  # the getter of a property
 
 
 class TenantQuerySet(_QuerySet[M]):
     """What the managers of tenant models return. Subclass it for methods of your own."""
 
-    _result_cache = _Rows()
     _query: Any
     _db: str | None
     _hints: dict[str, Any]
+    _result_cache: list[Any] | None
 
     def __init__(
         self, model: Any = None, query: Any = None, using: str | None = None, hints: Any = None
     ) -> None:
-        super().__init__(model, TenantQuery(model) if query is None else query, using, hints)
-        if self._hints:
+        if query is None:
+            query = TenantQuery(model)
+        # Also a clone of what is nobody's: Django makes it here, with a copy of the query. A plain query,
+        # put in by hand, remembers nothing until then.
+        if getattr(query, "tenant_id", None) is None:
+            query.tenant_id = current_tenant_id()
+        _stock_init(self, model, query, using, hints)
+        if hints:
             self._bind_to_hint()
 
     # Binding.
-
-    def _clone(self) -> Any:
-        clone: Any = super()._clone()  # type: ignore[misc]
-        if clone._tenant_id is None:
-            clone._query.tenant_id = memory.current_id()
-        return clone
 
     def _add_hints(self, **hints: Any) -> None:
         super()._add_hints(**hints)  # type: ignore[misc]
@@ -146,46 +134,57 @@ class TenantQuerySet(_QuerySet[M]):
     def _bind_to_hint(self) -> None:
         instance = self._hints.get("instance")
         if (tenant_id := remembered_by(instance)) is not None:
-            self._query.bind(tenant_id, f"This {type(instance).__name__}")
-
-    def _bound(self) -> Any:
-        """This queryset, or a clone for the tenant in context: who is nobody's must not keep rows."""
-        is_bound = self._tenant_id is not None or self._db is not None
-        # With no tenant there is nothing to bind it to; the router says so.
-        return self if is_bound or memory.current_id() is None else self._chain()  # type: ignore[attr-defined]
+            self._query.bind(tenant_id, instance)
 
     @property
     def _tenant_id(self) -> str | None:
-        # A plain query, put in by hand, remembers nothing.
         tenant_id: str | None = getattr(self._query, "tenant_id", None)
         return tenant_id
 
-    # What runs, and what reads rows.
+    # What runs.
 
     @property
     def db(self) -> str:
-        alias: str = super().db
-        memory.require_database(_name(self.model), self._tenant_id, alias)
+        alias: str = _stock_alias(self)
+        tenant_id = getattr(self._query, "tenant_id", None)
+        if tenant_id is not None and tenant_id != alias:
+            memory.require_database(self.model, tenant_id, alias)
         return alias
+
+    # What reads rows, those that were fetched before among them.
+
+    def _readable(self) -> Any:
+        """This queryset, when its rows may be read here; a clone for the tenant in context where it is
+        nobody's, and so must keep none. Raises otherwise."""
+        if self._result_cache is not None:
+            self._require_context()
+            return self
+        is_bound = self._db is not None or self._tenant_id is not None
+        # With no tenant there is nothing to bind it to; the router says so.
+        return self if is_bound or current_tenant() is None else self._chain()  # type: ignore[attr-defined]
 
     def _require_context(self) -> None:
         remembered = self._tenant_id
         # Named by its alias outside of any context, it is read there too, but not in another tenant's.
-        if remembered is not None or memory.current_id() is not None:
-            memory.require_context(_name(self.model), remembered or self._db)
+        if remembered is not None or current_tenant() is not None:
+            memory.require_context(self.model, remembered or self._db)
 
     def __iter__(self) -> Iterator[Any]:
-        bound = self._bound()
-        return self._watch(super().__iter__()) if bound is self else iter(bound)
+        rows = self._readable()
+        return self._watch(super().__iter__()) if rows is self else iter(rows)
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        bound = self._bound()
-        return self._awatch(super().__aiter__()) if bound is self else aiter(bound)
+        rows = self._readable()
+        return self._awatch(super().__aiter__()) if rows is self else aiter(rows)
 
     def _watch(self, rows: Iterator[Any]) -> Iterator[Any]:
         """An iterator may be kept as well, and be pulled elsewhere."""
+        seen: Any = self  # no tenant
         for row in rows:
-            self._require_context()
+            # By identity first: this runs for every row.
+            if (tenant := current_tenant()) is not seen:
+                self._require_context()
+                seen = tenant
             yield row
 
     async def _awatch(self, rows: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -194,16 +193,30 @@ class TenantQuerySet(_QuerySet[M]):
             yield row
 
     def __len__(self) -> int:
-        bound = self._bound()
-        return super().__len__() if bound is self else len(bound)
+        rows = self._readable()
+        return super().__len__() if rows is self else len(rows)
 
     def __bool__(self) -> bool:
-        bound = self._bound()
-        return super().__bool__() if bound is self else bool(bound)
+        rows = self._readable()
+        return super().__bool__() if rows is self else bool(rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        self._readable()
+        return super().__getitem__(key)
 
     def __getstate__(self) -> Any:
-        bound = self._bound()
-        return super().__getstate__() if bound is self else bound.__getstate__()
+        rows = self._readable()
+        return super().__getstate__() if rows is self else rows.__getstate__()
+
+    def count(self) -> int:
+        if self._result_cache is not None:
+            self._require_context()
+        return super().count()
+
+    def exists(self) -> bool:
+        if self._result_cache is not None:
+            self._require_context()
+        return super().exists()
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         return self._watch(super()._iterator(*args, **kwargs))  # type: ignore[misc]
@@ -225,7 +238,7 @@ class TenantQuerySet(_QuerySet[M]):
 
     def _require_own(self, objects: Iterable[object], alias: str) -> None:
         for instance in objects:
-            memory.require_database(f"This {type(instance).__name__}", remembered_by(instance), alias)
+            memory.require_database(instance, remembered_by(instance), alias)
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         objs = list(objs)
@@ -247,6 +260,7 @@ class TenantQuerySet(_QuerySet[M]):
     update.alters_data = True  # type: ignore[attr-defined]  # as Django marks its own
 
     def contains(self, obj: models.Model) -> bool:
+        self._readable()
         self._require_own([obj], self.db)
         return super().contains(obj)
 
@@ -267,7 +281,7 @@ def _require_own_objects(method: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: Any, *objs: Any, **kwargs: Any) -> Any:
         remembered = remembered_by(self.instance)
         for obj in objs:
-            memory.require_database(f"This {type(obj).__name__}", remembered_by(obj), remembered)
+            memory.require_database(obj, remembered_by(obj), remembered)
         return method(self, *objs, **kwargs)
 
     return guarded

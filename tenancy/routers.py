@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import Model
 
-from tenancy.context import current_tenant, require_tenant
-from tenancy.exceptions import NoPlane, WrongTenant
+from tenancy.context import current_tenant
+from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
 
 
@@ -26,7 +26,9 @@ class TenantRouter:
             return CONTROL_ALIAS
         if plane is None:
             raise NoPlane(model._meta.label, model._meta.app_label)
-        tenant = require_tenant(f"'{model._meta.label}'")
+        tenant = current_tenant()
+        if tenant is None:
+            raise NoTenant(f"'{model._meta.label}'")
         # An object knows where it was read. Saved, deleted or followed in another tenant's context it
         # would hit the row with the same key there (django/db/models/base.py, save_base).
         instance = hints.get("instance")
