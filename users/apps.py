@@ -10,6 +10,7 @@ class UsersConfig(AppConfig):
         # Late: drf-spectacular finds the sign-in scheme when this module is imported, and the module
         # needs models.
         from users import openapi  # noqa: F401
-        from users.checks import check_signing_keys
+        from users.checks import check_secret_key, check_signing_keys
 
+        checks.register(check_secret_key)
         checks.register(check_signing_keys, deploy=True)

@@ -26,6 +26,10 @@ KEY_BITS = 2048
 _KID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class KeyTooShort(ImproperlyConfigured):
+    """A key that is an RSA key, and not long enough to sign with."""
+
+
 @dataclass(frozen=True)
 class KeyRing:
     """The keys of one folder. ``repr()`` shows no key."""
@@ -77,8 +81,10 @@ def _load_key(file: Path) -> RSAPrivateKey | RSAPublicKey:
         raise ImproperlyConfigured(
             f"JWT_KEYS_DIR: {file.name} is not an RSA key in PEM without a passphrase."
         ) from None
-    if not isinstance(key, RSAPrivateKey | RSAPublicKey) or key.key_size < KEY_BITS:
-        raise ImproperlyConfigured(f"JWT_KEYS_DIR: {file.name} is not an RSA key of {KEY_BITS} bits or more.")
+    if not isinstance(key, RSAPrivateKey | RSAPublicKey):
+        raise ImproperlyConfigured(f"JWT_KEYS_DIR: {file.name} is not an RSA key.")
+    if key.key_size < KEY_BITS:
+        raise KeyTooShort(f"JWT_KEYS_DIR: {file.name} has {key.key_size} bits, and {KEY_BITS} are the least.")
     return key
 
 

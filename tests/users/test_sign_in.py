@@ -27,7 +27,6 @@ def headers(answer):
     return frozenset(item for item in answer.headers.items() if item[0] != "X-Request-Id")
 
 
-
 def sign_in(email="ada@example.com", password=PASSWORD, **more):
     return APIClient().post("/api/token/", {"email": email, "password": password, **more})
 
