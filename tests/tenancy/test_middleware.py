@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import logging
 import re
 import threading
+import uuid
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -29,6 +33,7 @@ from tenancy.context import (
     tenant_context,
 )
 from tenancy.exceptions import NoTenant
+from tenancy.log import JSONFormatter, TenantFilter
 from tenancy.middleware import TenantScopeMiddleware
 from tenancy.registry import get_registry
 from tenancy.testing import databases
@@ -316,7 +321,7 @@ def test_an_async_view_and_what_it_awaits_work_for_its_tenant():
 def test_a_cancelled_requests_thread_can_do_no_more(twin_products):
     """The client left, the scope is closed, and the request's thread is still at work."""
     twin_products()
-    in_query, may_go_on = threading.Event(), threading.Event()
+    in_query, may_go_on, done = threading.Event(), threading.Event(), threading.Event()
     seen = []
 
     def work():
@@ -330,6 +335,7 @@ def test_a_cancelled_requests_thread_can_do_no_more(twin_products):
             seen.append(exc)
         finally:
             connections.close_all()
+            done.set()
 
     async def view(request):
         enter_request(get_registry().get("acme"))
@@ -339,11 +345,74 @@ def test_a_cancelled_requests_thread_can_do_no_more(twin_products):
         task = asyncio.create_task(TenantScopeMiddleware(view)(REQUEST))
         await asyncio.to_thread(in_query.wait, 10)
         task.cancel()
-        # asgiref waits for its thread; the scope is closed when it has left the view.
-        await asyncio.sleep(0)
-        may_go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert not seen
+        may_go_on.set()
+        await asyncio.to_thread(done.wait, 10)
         return nobody()
 
     assert asyncio.run(serve())
+    assert len(seen) == 1
+    with tenant_context("acme"):
+        assert Product.objects.get().name == "canary-acme"  # and what it had begun is undone
+
+
+@databases("acme", "globex", transaction=True)
+def test_a_cancelled_requests_connection_is_not_handed_on(twin_products):
+    """The scope of a cancelled request ends at once, while its thread is still inside a query. Whoever comes
+    next, even of the same tenant, must not be given that thread's connection."""
+    twin_products()
+    in_query, may_go_on = threading.Event(), threading.Event()
+    used = []
+
+    def work(name):
+        try:
+            connection = connections["acme"]
+            connection.ensure_connection()
+            used.append((name, connection.connection))
+            if name == "cancelled":
+                in_query.set()
+                may_go_on.wait(10)
+        finally:
+            connections["acme"].close()
+
+    async def view(request):
+        enter_request(get_registry().get("acme"))
+        # A thread for each request, as under ASGI.
+        await sync_to_async(work, thread_sensitive=False)(request.GET["name"])
+        return HttpResponse("ok")
+
+    def request(name):
+        return TenantScopeMiddleware(view)(RequestFactory().get("/", {"name": name}))
+
+    async def serve():
+        task = asyncio.create_task(request("cancelled"))
+        await asyncio.to_thread(in_query.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await request("next")
+        may_go_on.set()
+
+    asyncio.run(serve())
+    (_, cancelled), (_, following) = used
+    assert cancelled is not following
+
+
+@with_databases
+def test_what_django_logs_of_an_answer_says_whose_it_was(ada, cast):
+    """It does so when all middleware is done, and the scope is over."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(TenantFilter())
+    handler.setFormatter(JSONFormatter())
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        ada.get(f"/api/products/{uuid.uuid4()}/", headers={"X-Request-Id": "r-1"})
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+    line = json.loads(stream.getvalue())
+    assert "Not Found" in line["message"]
+    assert (line["tenant"], line["user"], line["request_id"]) == ("acme", str(cast.ada.pk), "r-1")
+    assert nobody()
