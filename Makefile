@@ -61,6 +61,14 @@ test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18
 	@$(BIN)/coverage combine --quiet .coverage.sqlite* .coverage.postgresql*
 	@$(BIN)/coverage report --fail-under=95
 
+.PHONY: swarm
+swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers (SWARM_REQUESTS=20000 for fewer)
+	@$(BIN)/python -m tests.swarm --requests $${SWARM_REQUESTS:-1000000}
+
+.PHONY: bench-guards
+bench-guards: $(VENV)/dev.done  ## What the guards cost a query that is allowed, beside plain Django
+	@$(BIN)/python -m benchmarks.guards
+
 .PHONY: lint
 lint: $(VENV)/dev.done  ## Check style, types, layers, migrations and production settings
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
@@ -12,15 +13,19 @@ from catalog.models import Product
 from tenancy.rest.filters import StrictBooleanFilter, parse_boolean
 
 
+@extend_schema_field({"type": "string", "format": "decimal", "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,2})?$"})
+class PriceFilter(django_filters.NumberFilter):
+    """An amount, as prices are written."""
+
+    def __init__(self, lookup_expr: str) -> None:
+        super().__init__("price", lookup_expr, max_digits=12, decimal_places=2)
+
+
 class ProductFilter(django_filters.FilterSet):
     # By id, not by choice: a category of somebody else's is an empty list, like one that never was.
     category = django_filters.UUIDFilter(field_name="category_id")
-    min_price = django_filters.NumberFilter(
-        field_name="price", lookup_expr="gte", max_digits=12, decimal_places=2
-    )
-    max_price = django_filters.NumberFilter(
-        field_name="price", lookup_expr="lte", max_digits=12, decimal_places=2
-    )
+    min_price = PriceFilter("gte")
+    max_price = PriceFilter("lte")
     is_active = StrictBooleanFilter()
 
     class Meta:

@@ -26,18 +26,27 @@ R = TypeVar("R")
 
 
 class Frame:
-    """What the running code works for. Made by this module; others hold it, and ask nothing of it."""
+    """What the running code works for. Made and filled by this module only."""
 
-    __slots__ = ("is_request", "request_id", "tenant", "user_id")
+    __slots__ = ("is_request", "request_id", "tenant", "tenant_id", "user_id")
 
     def __init__(self, tenant: Tenant | None, *, is_request: bool = False, request_id: str = "") -> None:
-        self.tenant = tenant
+        self.hold(tenant)
         self.is_request = is_request
         self.request_id = request_id
         self.user_id = ""
 
+    def hold(self, tenant: Tenant | None) -> None:
+        self.tenant = tenant
+        #: Beside it, for those who ask several times a query.
+        self.tenant_id = None if tenant is None else tenant.id
+
 
 _frame: ContextVar[Frame | None] = ContextVar("tenancy_frame", default=None)
+
+#: The frame in context, or None. Not a function of ours: the router, a queryset and a connection ask several
+#: times a query, and a call of Python's costs as much as all that they do with the answer.
+current_frame = _frame.get
 
 
 def current_tenant() -> Tenant | None:
@@ -49,7 +58,7 @@ def current_tenant() -> Tenant | None:
 def current_tenant_id() -> str | None:
     """The id of the tenant in context, or None."""
     frame = _frame.get()
-    return None if frame is None or frame.tenant is None else frame.tenant.id
+    return None if frame is None else frame.tenant_id
 
 
 def require_tenant(what: str = "This operation") -> Tenant:
@@ -128,7 +137,7 @@ def request_scope(request_id: str = "") -> Iterator[None]:
     try:
         yield
     finally:
-        mine.tenant = None
+        mine.hold(None)
         _frame.set(None)
 
 
@@ -141,7 +150,7 @@ def enter_request(tenant: Tenant) -> None:
     frame = _request_frame()
     if frame.tenant is not None and frame.tenant.id != tenant.id:
         raise TenantLocked(tenant.id, frame.tenant.id)
-    frame.tenant = tenant
+    frame.hold(tenant)
 
 
 def identify_user(user_id: object) -> None:
@@ -197,4 +206,4 @@ class OutlivingScope:
         return _entered(self._frame)
 
     def end(self) -> None:
-        self._frame.tenant = None
+        self._frame.hold(None)

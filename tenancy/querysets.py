@@ -24,7 +24,7 @@ from django.db.models import sql
 from django.db.models.query import RawQuerySet
 
 from tenancy import memory
-from tenancy.context import current_tenant, current_tenant_id
+from tenancy.context import current_frame, current_tenant, current_tenant_id
 
 M = TypeVar("M", bound=models.Model)
 
@@ -101,6 +101,10 @@ class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
 
 # Django's own, found once: ``super()`` looks for them at every call.
 _stock_init: Any = models.QuerySet.__init__
+_stock_iter: Any = models.QuerySet.__iter__
+_stock_len: Any = models.QuerySet.__len__
+_stock_count: Any = models.QuerySet.count
+_stock_exists: Any = models.QuerySet.exists
 _stock_alias: Any = models.QuerySet.db.fget  # type: ignore[attr-defined]  # the getter of a property
 
 
@@ -120,7 +124,8 @@ class TenantQuerySet(_QuerySet[M]):
         # Also a clone of what is nobody's: Django makes it here, with a copy of the query. A plain query,
         # put in by hand, remembers nothing until then.
         if getattr(query, "tenant_id", None) is None:
-            query.tenant_id = current_tenant_id()
+            frame = current_frame()
+            query.tenant_id = None if frame is None else frame.tenant_id
         _stock_init(self, model, query, using, hints)
         if hints:
             self._bind_to_hint()
@@ -156,12 +161,15 @@ class TenantQuerySet(_QuerySet[M]):
     def _readable(self) -> Any:
         """This queryset, when its rows may be read here; a clone for the tenant in context where it is
         nobody's, and so must keep none. Raises otherwise."""
-        if self._result_cache is not None:
+        remembered = getattr(self._query, "tenant_id", None) or self._db
+        frame = current_frame()
+        tenant_id = None if frame is None else frame.tenant_id
+        if remembered is None:
+            # With no tenant there is nothing to bind it to; the router says so.
+            return self if tenant_id is None else self._chain()  # type: ignore[attr-defined]
+        if tenant_id != remembered and self._result_cache is not None:
             self._require_context()
-            return self
-        is_bound = self._db is not None or self._tenant_id is not None
-        # With no tenant there is nothing to bind it to; the router says so.
-        return self if is_bound or current_tenant() is None else self._chain()  # type: ignore[attr-defined]
+        return self
 
     def _require_context(self) -> None:
         remembered = self._tenant_id
@@ -171,7 +179,7 @@ class TenantQuerySet(_QuerySet[M]):
 
     def __iter__(self) -> Iterator[Any]:
         rows = self._readable()
-        return self._watch(super().__iter__()) if rows is self else iter(rows)
+        return self._watch(_stock_iter(self)) if rows is self else iter(rows)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         rows = self._readable()
@@ -179,12 +187,11 @@ class TenantQuerySet(_QuerySet[M]):
 
     def _watch(self, rows: Iterator[Any]) -> Iterator[Any]:
         """An iterator may be kept as well, and be pulled elsewhere."""
-        seen: Any = self  # no tenant
+        remembered = self._tenant_id or self._db
         for row in rows:
-            # By identity first: this runs for every row.
-            if (tenant := current_tenant()) is not seen:
+            # Compared here first: this runs for every row.
+            if (frame := current_frame()) is None or frame.tenant_id != remembered:
                 self._require_context()
-                seen = tenant
             yield row
 
     async def _awatch(self, rows: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -194,7 +201,7 @@ class TenantQuerySet(_QuerySet[M]):
 
     def __len__(self) -> int:
         rows = self._readable()
-        return super().__len__() if rows is self else len(rows)
+        return _stock_len(self) if rows is self else len(rows)
 
     def __bool__(self) -> bool:
         rows = self._readable()
@@ -211,12 +218,14 @@ class TenantQuerySet(_QuerySet[M]):
     def count(self) -> int:
         if self._result_cache is not None:
             self._require_context()
-        return super().count()
+        count: int = _stock_count(self)
+        return count
 
     def exists(self) -> bool:
         if self._result_cache is not None:
             self._require_context()
-        return super().exists()
+        found: bool = _stock_exists(self)
+        return found
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         return self._watch(super()._iterator(*args, **kwargs))  # type: ignore[misc]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model
 
-from tenancy.context import current_tenant
+from tenancy.context import current_frame, current_tenant
 from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
 
@@ -15,26 +16,23 @@ class TenantRouter:
     """Fails closed: it raises rather than return None, upon which Django would guess ``default``."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        return self._route(model, hints)
-
-    def db_for_write(self, model: type[Model], **hints: Any) -> str:
-        return self._route(model, hints)
-
-    def _route(self, model: type[Model], hints: dict[str, Any]) -> str:
-        plane = plane_of_app(model._meta.app_label)
-        if plane is Plane.CONTROL:
+        label = model._meta.app_label
+        if label in settings.TENANT_APPS:
+            frame = current_frame()
+            tenant_id = None if frame is None else frame.tenant_id
+            if tenant_id is None:
+                raise NoTenant(f"'{model._meta.label}'")
+            # An object knows where it was read. Saved, deleted or followed in another tenant's context it
+            # would hit the row with the same key there (django/db/models/base.py, save_base).
+            instance = hints.get("instance")
+            if isinstance(instance, Model) and instance._state.db not in (None, tenant_id):
+                raise WrongTenant(f"This {instance._meta.object_name}", str(instance._state.db), tenant_id)
+            return tenant_id
+        if plane_of_app(label) is Plane.CONTROL:
             return CONTROL_ALIAS
-        if plane is None:
-            raise NoPlane(model._meta.label, model._meta.app_label)
-        tenant = current_tenant()
-        if tenant is None:
-            raise NoTenant(f"'{model._meta.label}'")
-        # An object knows where it was read. Saved, deleted or followed in another tenant's context it
-        # would hit the row with the same key there (django/db/models/base.py, save_base).
-        instance = hints.get("instance")
-        if isinstance(instance, Model) and instance._state.db not in (None, tenant.id):
-            raise WrongTenant(f"This {instance._meta.object_name}", str(instance._state.db), tenant.id)
-        return tenant.id
+        raise NoPlane(model._meta.label, label)
+
+    db_for_write = db_for_read
 
     def allow_relation(self, obj1: Model, obj2: Model, **hints: Any) -> bool:
         """Two objects may be related when one database holds both. A new one has no database yet and

@@ -1,1 +1,6 @@
+import os
+
 pytest_plugins = ["tenancy.testing", "users.testing", "catalog.testing"]
+
+# Minutes, and servers of its own: asked for by name (``make swarm``, or SWARM_REQUESTS=20000).
+collect_ignore = [] if "SWARM_REQUESTS" in os.environ else ["swarm"]

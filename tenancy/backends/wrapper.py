@@ -22,7 +22,7 @@ from django.db.utils import DatabaseErrorWrapper, Error
 
 from tenancy import stamp
 from tenancy.backends.faults import Fault, classify
-from tenancy.context import carry, current_tenant, in_request
+from tenancy.context import carry, current_frame, current_tenant, in_request
 from tenancy.exceptions import (
     DatabaseBusy,
     DatabaseUnavailable,
@@ -45,8 +45,12 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
     wrapper: TenancyWrapper
 
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        self.wrapper.require_admission()
-        fetch: Callable[..., Any] = super().__call__(func)  # type: ignore[misc]
+        # Asked when it is called, not when it is taken: ``fetch = cursor.fetchone`` can be kept as well.
+        def fetch(*args: Any, **kwargs: Any) -> Any:
+            self.wrapper.require_admission()
+            with self:
+                return func(*args, **kwargs)
+
         return fetch
 
     def __exit__(
@@ -55,6 +59,8 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if exc_type is None:
+            return
         try:
             super().__exit__(exc_type, exc_value, traceback)
         except Error as error:
@@ -121,6 +127,8 @@ class TenancyWrapper(Base):
         self.admitted = False
 
     def ensure_connection(self) -> None:
+        if self.connection is not None and self._is_at_home():
+            return  # the usual case: nothing to open, and nobody to refuse
         if self._undoing:
             super().ensure_connection()
             return
@@ -128,14 +136,20 @@ class TenancyWrapper(Base):
         super().ensure_connection()
         self._shake_hands_once()
 
+    def _is_at_home(self) -> bool:
+        """The usual case, and the first question of every statement and every fetch: the connection has shown
+        whose it is, and that tenant is in context."""
+        return self.admitted and (frame := current_frame()) is not None and frame.tenant_id == self.alias
+
     def require_admission(self) -> None:
         """Raise unless whoever is in context may use this connection, and it is what it should be."""
-        if not self._undoing:
+        if not self._is_at_home() and not self._undoing:
             self._refuse_strangers()
             self._shake_hands_once()
 
     def validate_no_broken_transaction(self) -> None:
-        self.require_admission()
+        if not self._is_at_home():
+            self.require_admission()
         if not self._undoing:
             self._empty_savepoint = ""
         super().validate_no_broken_transaction()

@@ -58,6 +58,11 @@ class BoundedSearchFilter(SearchFilter):
             raise ValidationError({self.search_param: exc.detail}) from None
         return terms
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        (parameter,) = super().get_schema_operation_parameters(view)
+        parameter["schema"]["maxLength"] = self.max_length
+        return [parameter]
+
 
 class StableOrderingFilter(OrderingFilter):
     """Orders by the fields a view allows, refuses others, and breaks ties by key so that pages are stable."""
@@ -71,6 +76,8 @@ class StableOrderingFilter(OrderingFilter):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         (parameter,) = super().get_schema_operation_parameters(view)
+        field = f"-?({'|'.join(view.ordering_fields)})"
+        parameter["schema"]["pattern"] = f"^{field}(,{field})*$"
         parameter["description"] = (
             f"By {', '.join(view.ordering_fields)}; several with commas, '-' before a name reverses it."
         )

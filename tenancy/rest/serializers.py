@@ -47,11 +47,22 @@ class StrictSerializer(StrictMixin, serializers.Serializer[Any]):
     """A plain serializer that refuses unknown fields."""
 
 
+class KeyField(serializers.PrimaryKeyRelatedField[Any]):
+    """The key of another object. DRF takes an empty text for null, and what was to be set is taken away."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data == "":
+            self.fail("incorrect_type", data_type="str")
+        return super().run_validation(data)
+
+
 class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
     """A model serializer that refuses unknown fields and leaves uniqueness to the database.
 
     A query before the write cannot decide a race; the constraint does, and answers 409.
     """
+
+    serializer_related_field = KeyField
 
     def get_validators(self) -> list[Any]:
         return []

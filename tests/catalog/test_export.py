@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.test import AsyncClient
 
 from catalog.models import Product
@@ -105,28 +105,6 @@ def test_a_database_that_fails_at_first_is_an_answer(ada, many, monkeypatch):
     response = ada.get(URL)
     assert (response.status_code, response.json()["code"]) == (503, "tenant_unavailable")
     assert response["Retry-After"]
-
-
-@databases("control", "acme", "globex", transaction=True)
-@pytest.mark.parametrize("pulled", [0, 1])
-def test_a_client_that_leaves_closes_the_cursor(ada, many, monkeypatch, pulled):
-    opened, closed = [], []
-    make = type(connections["acme"]).chunked_cursor
-
-    def chunked_cursor(connection):
-        cursor = make(connection)
-        opened.append(cursor)
-        monkeypatch.setattr(cursor, "close", lambda close=cursor.close: closed.append(close()), raising=False)
-        return cursor
-
-    monkeypatch.setattr(type(connections["acme"]), "chunked_cursor", chunked_cursor)
-    response = ada.get(URL)
-    body = iter(response)
-    for _ in range(pulled):
-        next(body)
-    assert (len(opened), len(closed)) == (1, 0)
-    response.close()
-    assert len(closed) == 1
 
 
 def test_under_asgi_each_tenant_gets_its_own(ada, bob, many):

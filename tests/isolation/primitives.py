@@ -278,6 +278,7 @@ SQL = [
     Primitive("a kept cursor, execute", READ, cursor_with_rows, lambda cursor: (cursor.execute(SELECT), text(cursor.fetchall()))[1], bound_to_thread=True, names_its_database=True),
     Primitive("a kept cursor, executemany", WRITE, cursor_with_rows, lambda cursor: cursor.executemany("UPDATE workshop_tool SET note = %s", [["changed of acme"]]), bound_to_thread=True, names_its_database=True),
     Primitive("a kept cursor, fetchone", READ, cursor_with_rows, lambda cursor: str(cursor.fetchone()), bound_to_thread=True, names_its_database=True),
+    Primitive("a kept fetch of a cursor", READ, lambda: cursor_with_rows().fetchall, lambda fetch: str(fetch()), bound_to_thread=True, names_its_database=True),
     Primitive("a kept cursor, fetchmany", READ, cursor_with_rows, lambda cursor: str(cursor.fetchmany(1)), bound_to_thread=True, names_its_database=True),
     Primitive("a kept cursor, iterate", READ, cursor_with_rows, text, bound_to_thread=True, names_its_database=True),
     Primitive("a new cursor, read", READ, lambda: None, lambda _: str(execute("acme", SELECT)), names_its_database=True),

@@ -34,7 +34,6 @@ def catalog_alone(settings):
     loader.tenant_heads.cache_clear()
 
 
-
 @pytest.fixture
 def empty_acme(tmp_path):
     with empty_database("acme", tmp_path):

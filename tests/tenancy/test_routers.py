@@ -110,8 +110,9 @@ def test_an_object_is_refused_outside_any_context(twins):
 def without_the_comparison(monkeypatch):
     """The obvious router, which looks at the context alone, and models that remember nothing."""
     monkeypatch.setattr(memory, "require_database", lambda *_: None)
-    careful = TenantRouter._route
-    monkeypatch.setattr(TenantRouter, "_route", lambda self, model, _: careful(self, model, {}))
+    careful = TenantRouter.db_for_read
+    for name in ("db_for_read", "db_for_write"):
+        monkeypatch.setattr(TenantRouter, name, lambda self, model, **_: careful(self, model))
 
 
 def test_without_the_comparison_the_wrong_row_is_written(twins, without_the_comparison):
@@ -257,3 +258,12 @@ def test_a_model_of_a_migration_is_routed_as_the_model_it_stands_for():
         assert router.db_for_write(stand_in) == "acme"
     with pytest.raises(NoTenant):
         router.db_for_write(stand_in)
+
+
+@pytest.mark.parametrize("choose", [router.db_for_read, router.db_for_write])
+def test_the_router_alone_refuses_another_tenants_object(choose):
+    with tenant_context("acme"):
+        assert choose(Product, instance=known(Product, "acme")) == "acme"
+        assert choose(Product, instance=known(Product, None)) == "acme"
+        with pytest.raises(WrongTenant):
+            choose(Product, instance=known(Product, "globex"))

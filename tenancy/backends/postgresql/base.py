@@ -11,7 +11,7 @@ from django.db.backends.postgresql import base
 from tenancy.backends.wrapper import GuardedRows, TenancyWrapper
 
 # Milliseconds. Given when the connection starts: behind a pooler a session SET would reach others.
-_LIMITS = {
+LIMITS = {
     "statement_timeout": 10_000,
     "lock_timeout": 2_000,
     "idle_in_transaction_session_timeout": 30_000,
@@ -42,7 +42,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
-        limits = _MAINTENANCE_LIMITS if self.maintenance else _LIMITS
+        params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
+        limits = _MAINTENANCE_LIMITS if self.maintenance else LIMITS
         start = {"search_path": self.settings_dict["SCHEMA"], **limits}
         params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
         addresses = _addresses(params["host"], params.get("port"))

@@ -1,0 +1,423 @@
+"""The service with one guard switched off, and the test that is to notice.
+
+``MUTANT=<name> pytest -p tests.isolation.mutants <test>`` runs a test against a mutant. Each change is made in
+memory, in that process only. ``docs/isolation.md`` lists them.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+TENANCY = "tests/tenancy"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``test`` passes against the service and has to fail against the mutant."""
+
+    guard: str  # what is off, as docs/isolation.md has it
+    test: str
+    mutate: Callable[[], None]
+    engine: str = ""  # the one it shows on; empty for both
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(name: str, guard: str, test: str, engine: str = "") -> Callable[[Callable[[], None]], None]:
+    def register(mutate: Callable[[], None]) -> None:
+        MUTANTS[name] = Mutant(guard, test, mutate, engine)
+
+    return register
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """As a plugin: mutate when the project is loaded and no test has run."""
+    if name := os.environ.get("MUTANT"):
+        MUTANTS[name].mutate()
+
+
+# Layer 1: the router.
+
+
+@mutant(
+    "hint-not-compared",
+    "the router compares the instance's database",
+    f"{TENANCY}/test_routers.py::test_the_router_alone_refuses_another_tenants_object",
+)
+def _() -> None:
+    from tenancy.routers import TenantRouter
+
+    careful = TenantRouter.db_for_read
+    TenantRouter.db_for_read = TenantRouter.db_for_write = lambda self, model, **_: careful(self, model)
+
+
+@mutant(
+    "relation-always-allowed",
+    "the router compares the databases of two objects",
+    f"{TENANCY}/test_routers.py::test_objects_may_be_related_when_one_database_holds_both",
+)
+def _() -> None:
+    from tenancy.routers import TenantRouter
+
+    TenantRouter.allow_relation = lambda *_, **__: True
+
+
+@mutant(
+    "no-tenant-is-the-control-plane",
+    "the router raises without a tenant",
+    f"{TENANCY}/test_routers.py::test_without_a_tenant_it_raises",
+)
+def _() -> None:
+    from tenancy.context import current_tenant
+    from tenancy.routers import TenantRouter
+
+    careful = TenantRouter.db_for_read
+    TenantRouter.db_for_read = TenantRouter.db_for_write = lambda self, model, **hints: (
+        careful(self, model, **hints) if current_tenant() else "control"
+    )
+
+
+# Layer 2: tenant models and querysets.
+
+
+@mutant(
+    "queries-forget",
+    "a query becomes SQL for its own tenant only",
+    "tests/isolation/test_primitives.py::test_it_works_for_its_own_tenant_only[Exists-sync]",
+)
+def _() -> None:
+    from django.db.models import sql
+
+    from tenancy.querysets import TenantQuery
+
+    TenantQuery.get_compiler = sql.Query.get_compiler
+
+
+@mutant(
+    "objects-forget",
+    "an object is used on its own tenant's database only",
+    "tests/isolation/test_primitives.py::test_it_works_for_its_own_tenant_only[save a new one-sync]",
+)
+def _() -> None:
+    from tenancy import memory
+
+    memory.require_database = lambda *_: None
+
+
+@mutant(
+    "conditions-not-looked-at",
+    "an object in a condition is looked at",
+    "tests/isolation/test_primitives.py::test_it_works_for_its_own_tenant_only[filter by an object-sync]",
+)
+def _() -> None:
+    from django.db.models import sql
+
+    from tenancy.querysets import TenantQuery
+
+    TenantQuery.check_query_object_type = sql.Query.check_query_object_type
+
+
+@mutant(
+    "rows-are-anybodys",
+    "rows once fetched are read in their own context only",
+    "tests/isolation/test_primitives.py::test_it_works_for_its_own_tenant_only[rows once fetched-sync]",
+)
+def _() -> None:
+    from tenancy import memory
+
+    memory.require_context = lambda *_: None
+
+
+@mutant(
+    "nobodys-queryset-keeps-rows",
+    "an unbound queryset keeps no rows",
+    f"{TENANCY}/test_querysets.py::test_an_unbound_queryset_keeps_no_rows",
+)
+def _() -> None:
+    from tenancy.querysets import TenantQuerySet
+
+    TenantQuerySet._bound = lambda self: self
+
+
+@mutant(
+    "equal-by-key-alone",
+    "objects of two tenants are never equal",
+    f"{TENANCY}/test_models.py::test_two_tenants_objects_are_never_equal",
+)
+def _() -> None:
+    from django.db.models import Model
+
+    from tenancy.models import TenantModel
+
+    TenantModel.__eq__ = Model.__eq__
+    TenantModel.__hash__ = Model.__hash__
+
+
+# Layer 3: the connection.
+
+
+@mutant(
+    "guard-at-opening-only",
+    "a connection looks at every statement and fetch",
+    f"{TENANCY}/test_guard.py::test_a_kept_cursor_is_dead_in_another_tenants_context",
+)
+def _() -> None:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper.require_admission = lambda _: None
+    TenancyWrapper.validate_no_broken_transaction = BaseDatabaseWrapper.validate_no_broken_transaction
+
+
+@mutant(
+    "strangers-not-refused",
+    "a connection refuses other tenants",
+    f"{TENANCY}/test_backends.py::test_in_a_request_a_connection_needs_the_tenant",
+)
+def _() -> None:
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper._refuse_strangers = lambda _: None
+
+
+@mutant(
+    "commit-not-guarded",
+    "a connection refuses to commit for another tenant",
+    f"{TENANCY}/test_guard.py::test_a_transaction_is_not_committed_in_another_tenants_context",
+)
+def _() -> None:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper.commit = BaseDatabaseWrapper.commit
+
+
+# Layer 4: the stamp.
+
+
+@mutant(
+    "stamp-not-read",
+    "a new connection is asked whose database it is",
+    f"{TENANCY}/test_backends.py::test_a_connection_that_did_not_pass_is_closed_and_asked_again",
+)
+def _() -> None:
+    from tenancy import stamp
+
+    stamp.shake_hands = lambda _: None
+
+
+# The context.
+
+
+@mutant(
+    "context-not-cleared",
+    "nothing is left when a request ends",
+    f"{TENANCY}/test_middleware.py::test_an_exception_leaves_the_scope",
+)
+def _() -> None:
+    from tenancy import context, middleware
+
+    @contextmanager
+    def request_scope(request_id: str = "") -> Iterator[None]:
+        frame = context.Frame(None, is_request=True, request_id=request_id)
+        context._frame.set(frame)
+        yield
+        context._frame.set(None)
+
+    middleware.request_scope = request_scope
+
+
+@mutant(
+    "request-not-emptied",
+    "a task that outlives its request loses the tenant",
+    f"{TENANCY}/test_context.py::test_a_task_that_outlives_its_request_loses_the_tenant",
+)
+def _() -> None:
+    from tests.tenancy import test_context
+
+    @contextmanager
+    def request_scope(request_id: str = "") -> Iterator[None]:
+        from tenancy import context
+
+        context._frame.set(context.Frame(None, is_request=True))
+        try:
+            yield
+        finally:
+            context._frame.set(None)
+
+    test_context.request_scope = request_scope
+
+
+@mutant(
+    "request-not-locked",
+    "a request cannot be entered for another tenant",
+    f"{TENANCY}/test_context.py::test_a_block_in_a_request_may_name_its_own_tenant_only",
+)
+def _() -> None:
+    from tenancy import context
+    from tests.tenancy import test_context
+
+    @contextmanager
+    def tenant_context(tenant: Any) -> Iterator[Any]:
+        tenant = context.get_registry().get(tenant)
+        with context._entered(context.Frame(tenant, is_request=context.in_request())):
+            yield tenant
+
+    test_context.tenant_context = tenant_context
+
+
+@mutant(
+    "stream-not-carried",
+    "a streamed body is made for its request's tenant",
+    f"{TENANCY}/test_streams.py::test_a_body_reads_its_own_tenants_rows",
+)
+def _() -> None:
+    from tenancy import middleware
+
+    middleware.carry_stream = lambda *_, **__: None
+
+
+@mutant(
+    "callback-not-carried",
+    "a callback runs for who made it",
+    f"{TENANCY}/test_transactions.py::test_a_callback_runs_for_who_made_it_whoever_commits",
+)
+def _() -> None:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper.on_commit = BaseDatabaseWrapper.on_commit
+
+
+@mutant(
+    "parked-in-the-middleware",
+    "a connection stays with its thread until its call is over",
+    f"{TENANCY}/test_middleware.py::test_a_cancelled_requests_connection_is_not_handed_on",
+)
+def _() -> None:
+    """What a naive pool does: when the scope ends it hands the request's connection to the next request, while
+    the thread of a cancelled one is still inside a query."""
+    from django.db import connections
+
+    from tenancy import middleware
+
+    opened: dict[str, Any] = {}
+    parked: dict[str, Any] = {}
+    create, scope = connections.create_connection, middleware.request_scope
+
+    def create_or_take(alias: str) -> Any:
+        if alias in parked:
+            connection = parked.pop(alias)
+            connection.inc_thread_sharing()
+            return connection
+        opened[alias] = create(alias)
+        return opened[alias]
+
+    @contextmanager
+    def request_scope(request_id: str = "") -> Iterator[None]:
+        try:
+            with scope(request_id):
+                yield
+        finally:
+            parked.update(opened)
+            opened.clear()
+
+    connections.create_connection = create_or_take
+    middleware.request_scope = request_scope
+
+
+@mutant(
+    "threads-inherit",
+    "a new thread has no tenant",
+    f"{TENANCY}/test_context.py::test_a_new_thread_has_no_tenant",
+)
+def _() -> None:
+    import threading
+
+    start = threading.Thread.start
+
+    def start_with_context(thread: threading.Thread) -> None:
+        thread.run = functools.partial(contextvars.copy_context().run, thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    threading.Thread.start = start_with_context  # type: ignore[method-assign]
+
+
+# What stops being global.
+
+
+@mutant(
+    "cache-keys-shared",
+    "a cache key begins with the tenant",
+    "tests/tenancy/test_cache.py::test_a_method_finds_no_other_tenants_entry",
+)
+def _() -> None:
+    from django.core.cache.backends.base import default_key_func
+
+    from tenancy.cache import TenantCacheMixin
+
+    TenantCacheMixin.key_function = staticmethod(default_key_func)
+
+
+@mutant(
+    "storage-root-kept",
+    "the root of files is the tenant's, at each call",
+    "tests/tenancy/test_storage.py::test_a_method_finds_no_other_tenants_file",
+)
+def _() -> None:
+    from django.core.files.storage import FileSystemStorage
+
+    from tenancy.storage import TenantFileSystemStorage
+
+    TenantFileSystemStorage.base_location = FileSystemStorage.base_location
+    TenantFileSystemStorage.location = FileSystemStorage.location
+
+
+# Who may enter.
+
+
+@mutant(
+    "membership-not-checked",
+    "a membership is looked up on every request",
+    "tests/users/test_authentication.py::test_a_lost_membership_acts_at_once",
+)
+def _() -> None:
+    from users import authentication
+
+    find = authentication.find_family
+
+    def find_family(claims: Any) -> Any:
+        family = find(claims)
+        if family is not None and family.role is None:
+            family.role = "member"
+        return family
+
+    authentication.find_family = find_family
+
+
+@mutant(
+    "suspended-served",
+    "a suspended tenant is closed",
+    "tests/users/test_permissions.py::test_a_suspended_tenant_is_closed_to_its_members",
+)
+def _() -> None:
+    from tenancy.tenant import Status
+    from users import permissions
+
+    class Open:
+        SUSPENDED = object()
+        READ_ONLY = Status.READ_ONLY
+
+    permissions.Status = Open
