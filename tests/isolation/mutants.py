@@ -145,7 +145,7 @@ def _() -> None:
 def _() -> None:
     from tenancy.querysets import TenantQuerySet
 
-    TenantQuerySet._bound = lambda self: self
+    TenantQuerySet._readable = lambda self: self
 
 
 @mutant(

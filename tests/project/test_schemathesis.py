@@ -20,7 +20,6 @@ from django.http import HttpResponse
 from hypothesis import HealthCheck, given, settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient
-from rest_framework.viewsets import ModelViewSet
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 
@@ -313,9 +312,3 @@ def test_a_fault_that_only_some_calls_meet_is_found(door, monkeypatch):
     monkeypatch.setattr(CategorySerializer, "create", create)
     with pytest.raises(FailureGroup, match="Server error"):
         ask()
-
-
-def test_an_object_that_stays_when_it_is_deleted_is_found(door, monkeypatch):
-    monkeypatch.setattr(ModelViewSet, "perform_destroy", lambda *_: None)
-    with pytest.raises(FailureGroup, match="previously deleted"):
-        machine_of(door).run(settings=ROWS_OF_CALLS)
