@@ -43,7 +43,7 @@ OBJECTS = """
         WHERE t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c'
     ) o (class, id, owner, namespace)
     WHERE NOT EXISTS (
-        SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.id
+        SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.id AND d.objsubid = 0
         AND (d.deptype IN ('e', 'i') OR d.deptype = 'a' AND d.refobjsubid > 0)
     )
 """

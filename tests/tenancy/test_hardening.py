@@ -384,7 +384,7 @@ if POSTGRESQL:
 
     @pytest.mark.parametrize(
         "password",
-        ["plain", PASSWORD, "\u2603 cannot be prepared \U0001f600", "ro\ufe00le", "it's {role} %s"],
+        ["plain", PASSWORD, "\U0001f600 keeps libpq from preparing ﬁ", "ro\ufe00le", "it's {role} %s"],
     )
     def test_the_password_lets_the_role_in_and_reaches_no_log(server, acme, password):
         acme.database["PASSWORD"] = f"log-canary-{password}"
@@ -458,6 +458,7 @@ if POSTGRESQL:
             """
             CREATE EXTENSION vector;
             CREATE TABLE "Odd ""name"" {} %s" (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, n serial);
+            CREATE TABLE computed (a int, b int GENERATED ALWAYS AS (a * 2) STORED);
             CREATE TABLE parts (id int) PARTITION BY RANGE (id);
             CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9);
             CREATE VIEW seen AS SELECT 1 AS one;
@@ -476,19 +477,35 @@ if POSTGRESQL:
         assert "gave what is in the schema to its role" in harden(acme, server.superuser_url)
         assert harden(acme, server.superuser_url) == []
         assert verify(acme).keys() <= {"other_databases"}
-        # Dropping takes an owner; dropping the schema would not need one of each.
-        server.run(
-            "acme",
-            """
-            DROP TABLE "Odd ""name"" {} %s"; DROP TABLE part; DROP TABLE parts; DROP VIEW seen;
-            DROP MATERIALIZED VIEW kept; DROP SEQUENCE counter; DROP AGGREGATE total(int); DROP PROCEDURE p();
-            DROP FUNCTION f(int, mood); DROP DOMAIN age; DROP TYPE mood; DROP TYPE pair; DROP TYPE span;
-            DROP COLLATION "my order";
-            """,
-            acme,
-        )
-        owner = "SELECT pg_get_userbyid(typowner) FROM pg_type WHERE typname = 'vector'"
-        assert server.run("acme", owner) == [("postgres",)]
+        # Renaming takes an owner; dropping would not, for who owns the schema.
+        for thing in (
+            'TABLE "Odd ""name"" {} %s"',
+            "TABLE computed",
+            "TABLE parts",
+            "TABLE part",
+            "VIEW seen",
+            "MATERIALIZED VIEW kept",
+            "SEQUENCE counter",
+            "AGGREGATE total(int)",
+            "PROCEDURE p()",
+            "FUNCTION f(int, mood)",
+            "DOMAIN age",
+            "TYPE mood",
+            "TYPE pair",
+            "TYPE span",
+            'COLLATION "my order"',
+        ):
+            server.run("acme", f"BEGIN; ALTER {thing} RENAME TO renamed; ROLLBACK", acme)
+        owner = "SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'l2_distance'"
+        assert server.run("acme", owner) == [("postgres",)]  # the extension's
+
+    def test_a_superusers_session_has_nothing_of_the_tenants_in_its_path(server, alone):
+        """Or a function of the tenant's, called like one of the server's, would run as the superuser."""
+        server.run("acme", "ALTER DATABASE acme SET search_path = public, pg_catalog")
+        superuser = parsed(f"{server.base_url}/acme")
+        with closing(roles._open(superuser, "acme")) as session, session.cursor() as cursor:
+            cursor.execute("SHOW search_path")
+            assert cursor.fetchone() == ("pg_catalog",)
 
     def test_the_limits_of_the_backend_are_the_roles_defaults(server, acme):
         harden(acme, server.superuser_url)

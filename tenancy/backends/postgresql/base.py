@@ -17,7 +17,11 @@ LIMITS = {
     "idle_in_transaction_session_timeout": 30_000,
 }
 # A migration may take as long as it needs, but must not queue for ever behind a busy table.
-_MAINTENANCE_LIMITS = {"lock_timeout": 30_000}
+_MAINTENANCE_LIMITS = {
+    "statement_timeout": 0,
+    "lock_timeout": 30_000,
+    "idle_in_transaction_session_timeout": 0,
+}
 #: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
 
