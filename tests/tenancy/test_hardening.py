@@ -23,6 +23,7 @@ from django.test import override_settings
 
 from catalog.models import Category
 from tenancy import roles
+from tenancy.connections import maintenance
 from tenancy.context import tenant_context
 from tenancy.database_url import parse_database_url
 from tenancy.exceptions import (
@@ -884,3 +885,9 @@ if POSTGRESQL:
         server.run("postgres", "REVOKE CONNECT ON DATABASE acme FROM acme_app")
         with pytest.raises(DatabaseUnavailable):
             verify(alone)
+
+    def test_maintenance_lifts_the_pins(alone):
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        with maintenance("acme"), connections["acme"].cursor() as cursor:
+            cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+            assert cursor.fetchone() == ("0", "30s", "0")
