@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import AsyncClient
 
 from catalog.models import Product
@@ -105,6 +105,36 @@ def test_a_database_that_fails_at_first_is_an_answer(ada, many, monkeypatch):
     response = ada.get(URL)
     assert (response.status_code, response.json()["code"]) == (503, "tenant_unavailable")
     assert response["Retry-After"]
+
+
+@databases("control", "acme", "globex", transaction=True)
+@pytest.mark.parametrize("pulled", [0, 1])
+def test_a_client_that_leaves_closes_the_cursor(ada, many, monkeypatch, pulled):
+    opened, closed = [], []
+    connection = connections["acme"]
+    make = connection.chunked_cursor
+
+    def chunked_cursor():
+        cursor = make()
+        opened.append(cursor)
+        monkeypatch.setattr(cursor, "close", lambda close=cursor.close: closed.append(close()), raising=False)
+        return cursor
+
+    # On the connection itself, where pytest-django puts its own, which would hide one of the class.
+    monkeypatch.setattr(connection, "chunked_cursor", chunked_cursor)
+    # Held here, so that it is closed because the response is, and not because nobody holds it any more.
+    kept = []
+    lines = exports.ExportMixin._lines
+    monkeypatch.setattr(
+        exports.ExportMixin, "_lines", lambda view, rows: kept.append(lines(view, rows)) or kept[0]
+    )
+    response = ada.get(URL)
+    body = iter(response)
+    for _ in range(pulled):
+        next(body)
+    assert (len(opened), len(closed)) == (1, 0)
+    response.close()
+    assert len(closed) == 1
 
 
 def test_under_asgi_each_tenant_gets_its_own(ada, bob, many):

@@ -217,6 +217,16 @@ def _() -> None:
     stamp.shake_hands = lambda _: None
 
 
+# Layer 5: PostgreSQL.
+
+
+@mutant("roles-not-hardened", "PostgreSQL lets a role into its own database only", f"{TENANCY}/test_hardening.py::test_a_role_that_could_read_another_tenants_database_can_no_longer_connect", "postgresql")
+def _() -> None:
+    from tenancy.roles import _Reconciliation
+
+    _Reconciliation.close_database = lambda _: None
+
+
 # The context.
 
 

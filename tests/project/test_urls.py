@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, get_resolver
 from rest_framework.permissions import AllowAny
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from tenancy.rest.routes import all_routes
 from tenancy.rest.views import ApiViewMixin
 from tenancy.testing import databases
 from users.permissions import Anyone, IsSignedIn, MayUseTenant
@@ -61,18 +61,7 @@ class Path:
         return "/" + re.sub(r"\(\?P<pk>.*?\)", str(key), self.route).replace("^", "").rstrip("$")
 
 
-def walk(patterns, prefix=""):
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLPattern):
-            yield Path(route, pattern.callback)
-        elif pattern.app_name == "admin":
-            yield Path(route, None)
-        else:
-            yield from walk(pattern.url_patterns, route)
-
-
-PATHS = list(walk(get_resolver().url_patterns))
+PATHS = [Path(route.path, route.callback) for route in all_routes()]
 API_PATHS = [path for path in PATHS if path.is_api]
 CLOSED_PATHS = [path for path in API_PATHS if path.route not in OPEN_TO_ANYONE]
 
