@@ -61,6 +61,10 @@ test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18
 	@$(BIN)/coverage combine --quiet .coverage.sqlite* .coverage.postgresql*
 	@$(BIN)/coverage report --fail-under=95
 
+.PHONY: test-swarm
+test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers that leak on purpose (three minutes)
+	@SWARM_REQUESTS=$${SWARM_REQUESTS:-20000} TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/swarm
+
 .PHONY: swarm
 swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers (SWARM_REQUESTS=20000 for fewer)
 	@$(BIN)/python -m tests.swarm --requests $${SWARM_REQUESTS:-1000000}
