@@ -220,7 +220,12 @@ def _() -> None:
 # Layer 5: PostgreSQL.
 
 
-@mutant("roles-not-hardened", "PostgreSQL lets a role into its own database only", f"{TENANCY}/test_hardening.py::test_a_role_that_could_read_another_tenants_database_can_no_longer_connect", "postgresql")
+@mutant(
+    "roles-not-hardened",
+    "PostgreSQL lets a role into its own database only",
+    f"{TENANCY}/test_hardening.py::test_a_role_that_could_read_another_tenants_database_can_no_longer_connect",
+    "postgresql",
+)
 def _() -> None:
     from tenancy.roles import _Reconciliation
 
