@@ -42,23 +42,24 @@ class Frame:
         self.tenant_id = None if tenant is None else tenant.id
 
 
-_frame: ContextVar[Frame | None] = ContextVar("tenancy_frame", default=None)
+#: The frame of whoever works for no tenant.
+NOBODY = Frame(None)
 
-#: The frame in context, or None. Not a function of ours: the router, a queryset and a connection ask several
-#: times a query, and a call of Python's costs as much as all that they do with the answer.
+_frame: ContextVar[Frame] = ContextVar("tenancy_frame", default=NOBODY)
+
+#: The frame in context. Not a function of ours: the router, a queryset and a connection ask several times a
+#: query, and a call of Python's costs as much as all that they do with the answer.
 current_frame = _frame.get
 
 
 def current_tenant() -> Tenant | None:
     """The tenant in context, or None."""
-    frame = _frame.get()
-    return None if frame is None else frame.tenant
+    return _frame.get().tenant
 
 
 def current_tenant_id() -> str | None:
     """The id of the tenant in context, or None."""
-    frame = _frame.get()
-    return None if frame is None else frame.tenant_id
+    return _frame.get().tenant_id
 
 
 def require_tenant(what: str = "This operation") -> Tenant:
@@ -71,24 +72,21 @@ def require_tenant(what: str = "This operation") -> Tenant:
 
 def in_request() -> bool:
     """Whether the running code serves a request (where no database may be chosen by hand)."""
-    frame = _frame.get()
-    return frame is not None and frame.is_request
+    return _frame.get().is_request
 
 
 def current_request_id() -> str:
     """The id of the request that is being served; empty outside one."""
-    frame = _frame.get()
-    return "" if frame is None else frame.request_id
+    return _frame.get().request_id
 
 
 def current_user_id() -> str:
     """The id of the user whom the request's token names; empty where there is none (yet)."""
-    frame = _frame.get()
-    return "" if frame is None else frame.user_id
+    return _frame.get().user_id
 
 
 @contextmanager
-def _entered(mine: Frame | None) -> Iterator[None]:
+def _entered(mine: Frame) -> Iterator[None]:
     """Work under a frame, and under the one before again.
 
     Not ``reset(token)``: in another context (a generator closed by another task) that raises and leaves
@@ -99,7 +97,7 @@ def _entered(mine: Frame | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _frame.set(outer if _frame.get() is mine else None)
+        _frame.set(outer if _frame.get() is mine else NOBODY)
 
 
 @contextmanager
@@ -113,7 +111,7 @@ def tenant_context(tenant: Tenant | str) -> Iterator[Tenant]:
     if isinstance(tenant, str):
         tenant = get_registry().get(tenant)
     outer = _frame.get()
-    if outer is not None and outer.is_request:
+    if outer.is_request:
         if outer.tenant is None or outer.tenant.id != tenant.id:
             raise TenantLocked(tenant.id, outer.tenant.id if outer.tenant else None)
         # No frame of the block's own: a task started in it must lose its tenant with the request.
@@ -138,7 +136,7 @@ def request_scope(request_id: str = "") -> Iterator[None]:
         yield
     finally:
         mine.hold(None)
-        _frame.set(None)
+        _frame.set(NOBODY)
 
 
 def enter_request(tenant: Tenant) -> None:
@@ -160,7 +158,7 @@ def identify_user(user_id: object) -> None:
 
 def _request_frame() -> Frame:
     frame = _frame.get()
-    if frame is None or not frame.is_request:
+    if not frame.is_request:
         raise NoRequestScope
     return frame
 

@@ -68,14 +68,15 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
         """As Django's, which would note for every row what its ``_state.db`` says already."""
-        if cls.__init__ is not TenantModel.__init__ or len(values) != len(cls._meta.concrete_fields):
+        if cls.__init__ is not _tenant_init or len(values) != len(cls._meta.concrete_fields):
             new = super().from_db(db, field_names, values)
             new._made_for = None
             return new
-        new = cls.__new__(cls)
-        models.Model.__init__(new, *values)
-        new._state.adding = False
-        new._state.db = db
+        new = _new(cls)
+        _stock_init(new, *values)
+        state = new._state
+        state.adding = False
+        state.db = db
         return new
 
     @property
@@ -117,6 +118,13 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     def validate_constraints(self, exclude: Any = None) -> None:
         memory.require_context(self, self._tenant_id)
         super().validate_constraints(exclude=exclude)
+
+
+# Found once: to look one up on a class with a metaclass costs as much as a call, and ``from_db`` runs for
+# every row.
+_new: Any = object.__new__
+_stock_init: Any = models.Model.__init__
+_tenant_init: Any = TenantModel.__init__
 
 
 @receiver(class_prepared)

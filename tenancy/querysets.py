@@ -19,12 +19,12 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import models
+from django.db import models, router
 from django.db.models import sql
 from django.db.models.query import RawQuerySet
 
 from tenancy import memory
-from tenancy.context import current_frame, current_tenant, current_tenant_id
+from tenancy.context import current_frame, current_tenant, current_tenant_id, require_tenant
 
 M = TypeVar("M", bound=models.Model)
 
@@ -42,21 +42,33 @@ def remembered_by(instance: object) -> str | None:
     return getattr(instance, "_tenant_id", None) if isinstance(instance, models.Model) else None
 
 
+def _bind(query: Any) -> None:
+    """Make a query that is nobody's the query of the tenant in context, if there is one.
+
+    Also the copy of a query that is nobody's, and a plain one that was put in by hand."""
+    if getattr(query, "tenant_id", None) is None:
+        query.tenant_id = current_frame().tenant_id
+
+
 class TenantQuery(sql.Query):
     """A query that becomes SQL for one database only."""
 
-    tenant_id: str | None
-
-    def __init__(self, model: Any, alias_cols: bool = True) -> None:
-        super().__init__(model, alias_cols)
-        self.tenant_id = current_tenant_id()
+    #: Set by the queryset that makes it. One that Django makes inside another (``exclude()`` over many rows)
+    #: becomes SQL with the other only.
+    tenant_id: str | None = None
 
     def get_compiler(self, using: str | None = None, connection: Any = None, elide_empty: bool = True) -> Any:
         # Compared here first: this runs for every query, and a call costs more than the comparison.
         alias = using or getattr(connection, "alias", None)
         if self.tenant_id is not None and self.tenant_id != alias:
             memory.require_database(self.model, self.tenant_id, alias)
-        return super().get_compiler(using, connection, elide_empty)
+        return _stock_compiler(self, using, connection, elide_empty)
+
+    def sql_with_params(self) -> Any:
+        """Also ``str(queryset.query)``: in the words of its tenant's database, where Django takes those of
+        ``default``, which is none here."""
+        alias = self.tenant_id or require_tenant(memory.describe(self.model)).id
+        return self.get_compiler(alias).as_sql()
 
     def bind(self, tenant_id: str | None, what: object) -> None:
         """Belong to the tenant of ``what`` from now on. Raises ``WrongTenant`` when it belongs to another."""
@@ -100,12 +112,12 @@ class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
 
 
 # Django's own, found once: ``super()`` looks for them at every call.
+_stock_compiler: Any = sql.Query.get_compiler
 _stock_init: Any = models.QuerySet.__init__
+_stock_clone: Any = models.QuerySet._clone  # type: ignore[attr-defined]
 _stock_iter: Any = models.QuerySet.__iter__
-_stock_len: Any = models.QuerySet.__len__
 _stock_count: Any = models.QuerySet.count
 _stock_exists: Any = models.QuerySet.exists
-_stock_alias: Any = models.QuerySet.db.fget  # type: ignore[attr-defined]  # the getter of a property
 
 
 class TenantQuerySet(_QuerySet[M]):
@@ -121,16 +133,39 @@ class TenantQuerySet(_QuerySet[M]):
     ) -> None:
         if query is None:
             query = TenantQuery(model)
-        # Also a clone of what is nobody's: Django makes it here, with a copy of the query. A plain query,
-        # put in by hand, remembers nothing until then.
-        if getattr(query, "tenant_id", None) is None:
-            frame = current_frame()
-            query.tenant_id = None if frame is None else frame.tenant_id
+        _bind(query)
         _stock_init(self, model, query, using, hints)
         if hints:
             self._bind_to_hint()
 
     # Binding.
+
+    def _clone(self: Any) -> Any:
+        """As Django's, for a class that has not changed how its querysets are made: every filter and every
+        order makes a clone, and what this spares pays for the guards."""
+        cls = type(self)
+        if cls.__init__ is not TenantQuerySet.__init__:
+            return _stock_clone(self)
+        clone: Any = object.__new__(cls)
+        clone.model = self.model
+        clone._db = self._db
+        clone._hints = self._hints
+        clone._query = query = self.query.chain()
+        clone._result_cache = None
+        clone._sticky_filter = self._sticky_filter
+        clone._for_write = self._for_write
+        clone._prefetch_related_lookups = self._prefetch_related_lookups[:]
+        clone._prefetch_done = False
+        clone._known_related_objects = self._known_related_objects
+        clone._iterable_class = self._iterable_class
+        clone._fields = self._fields
+        clone._defer_next_filter = False
+        clone._deferred_filter = None
+        if getattr(query, "tenant_id", None) is None:
+            _bind(query)
+            if clone._hints:
+                clone._bind_to_hint()
+        return clone
 
     def _add_hints(self, **hints: Any) -> None:
         super()._add_hints(**hints)  # type: ignore[misc]
@@ -150,7 +185,9 @@ class TenantQuerySet(_QuerySet[M]):
 
     @property
     def db(self) -> str:
-        alias: str = _stock_alias(self)
+        # Django's own question, asked here: its property would be one call more.
+        ask = router.db_for_write if self._for_write else router.db_for_read
+        alias: str = self._db or ask(self.model, **self._hints)
         tenant_id = getattr(self._query, "tenant_id", None)
         if tenant_id is not None and tenant_id != alias:
             memory.require_database(self.model, tenant_id, alias)
@@ -162,8 +199,7 @@ class TenantQuerySet(_QuerySet[M]):
         """This queryset, when its rows may be read here; a clone for the tenant in context where it is
         nobody's, and so must keep none. Raises otherwise."""
         remembered = getattr(self._query, "tenant_id", None) or self._db
-        frame = current_frame()
-        tenant_id = None if frame is None else frame.tenant_id
+        tenant_id = current_frame().tenant_id
         if remembered is None:
             # With no tenant there is nothing to bind it to; the router says so.
             return self if tenant_id is None else self._chain()  # type: ignore[attr-defined]
@@ -190,7 +226,7 @@ class TenantQuerySet(_QuerySet[M]):
         remembered = self._tenant_id or self._db
         for row in rows:
             # Compared here first: this runs for every row.
-            if (frame := current_frame()) is None or frame.tenant_id != remembered:
+            if current_frame().tenant_id != remembered:
                 self._require_context()
             yield row
 
@@ -200,8 +236,13 @@ class TenantQuerySet(_QuerySet[M]):
             yield row
 
     def __len__(self) -> int:
-        rows = self._readable()
-        return _stock_len(self) if rows is self else len(rows)
+        # What has no rows yet and is somebody's is refused where it runs (``db``).
+        if self._result_cache is not None or getattr(self._query, "tenant_id", None) is None:
+            rows = self._readable()
+            if rows is not self:
+                return len(rows)
+        self._fetch_all()
+        return len(self._result_cache)  # type: ignore[arg-type]  # filled by now
 
     def __bool__(self) -> bool:
         rows = self._readable()

@@ -18,14 +18,17 @@ class TenantRouter:
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
         label = model._meta.app_label
         if label in settings.TENANT_APPS:
-            frame = current_frame()
-            tenant_id = None if frame is None else frame.tenant_id
+            tenant_id = current_frame().tenant_id
             if tenant_id is None:
                 raise NoTenant(f"'{model._meta.label}'")
             # An object knows where it was read. Saved, deleted or followed in another tenant's context it
             # would hit the row with the same key there (django/db/models/base.py, save_base).
             instance = hints.get("instance")
-            if isinstance(instance, Model) and instance._state.db not in (None, tenant_id):
+            if (
+                instance is not None
+                and isinstance(instance, Model)
+                and instance._state.db not in (None, tenant_id)
+            ):
                 raise WrongTenant(f"This {instance._meta.object_name}", str(instance._state.db), tenant_id)
             return tenant_id
         if plane_of_app(label) is Plane.CONTROL:

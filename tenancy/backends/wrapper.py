@@ -47,7 +47,9 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
         # Asked when it is called, not when it is taken: ``fetch = cursor.fetchone`` can be kept as well.
         def fetch(*args: Any, **kwargs: Any) -> Any:
-            self.wrapper.require_admission()
+            wrapper = self.wrapper
+            if current_frame().tenant_id != wrapper.proven:
+                wrapper.require_admission()
             with self:
                 return func(*args, **kwargs)
 
@@ -94,9 +96,11 @@ class TenancyWrapper(Base):
     #: time. Set by ``tenancy.connections.maintenance`` only.
     maintenance = False
 
-    #: Whether this physical connection has shown that it is this tenant's. True while it is being set
-    #: up: Django opens cursors then, which must not shake hands yet.
-    admitted = False
+    #: The tenant whose this physical connection has shown itself to be; empty until then. Set to the alias
+    #: while it is being set up: Django opens cursors then, which must not shake hands yet. It is compared
+    #: with the tenant in context before every statement and every fetch, and in place: a call costs ten times
+    #: the comparison.
+    proven = ""
 
     #: What Django takes with DEBUG on; an engine may have one of its own.
     debug_cursor_class: type[Any] = GuardedDebugCursor
@@ -107,12 +111,16 @@ class TenancyWrapper(Base):
     #: The savepoint rolled back to by the last statement.
     _empty_savepoint = ""
 
+    @property
+    def admitted(self) -> bool:
+        return self.proven == self.alias
+
     @cached_property
     def wrap_database_errors(self) -> AliasErrorWrapper:
         return AliasErrorWrapper(self)
 
     def connect(self) -> None:
-        self.admitted = True
+        self.proven = self.alias
         try:
             super().connect()
         except self.Database.Error as exc:
@@ -124,10 +132,10 @@ class TenancyWrapper(Base):
             # Half set up: the next caller must not take it for one that has shaken hands.
             self._discard()
             raise
-        self.admitted = False
+        self.proven = ""
 
     def ensure_connection(self) -> None:
-        if self.connection is not None and self._is_at_home():
+        if self.connection is not None and current_frame().tenant_id == self.proven:
             return  # the usual case: nothing to open, and nobody to refuse
         if self._undoing:
             super().ensure_connection()
@@ -136,23 +144,19 @@ class TenancyWrapper(Base):
         super().ensure_connection()
         self._shake_hands_once()
 
-    def _is_at_home(self) -> bool:
-        """The usual case, and the first question of every statement and every fetch: the connection has shown
-        whose it is, and that tenant is in context."""
-        return self.admitted and (frame := current_frame()) is not None and frame.tenant_id == self.alias
-
     def require_admission(self) -> None:
         """Raise unless whoever is in context may use this connection, and it is what it should be."""
-        if not self._is_at_home() and not self._undoing:
+        if current_frame().tenant_id != self.proven and not self._undoing:
             self._refuse_strangers()
             self._shake_hands_once()
 
     def validate_no_broken_transaction(self) -> None:
-        if not self._is_at_home():
+        if current_frame().tenant_id != self.proven:
             self.require_admission()
         if not self._undoing:
             self._empty_savepoint = ""
-        super().validate_no_broken_transaction()
+        if self.needs_rollback:
+            super().validate_no_broken_transaction()  # raises; the usual case is spared the call
 
     def commit(self) -> None:
         """Refused, the transaction is rolled back."""
@@ -212,7 +216,7 @@ class TenancyWrapper(Base):
 
     def _shake_hands_once(self) -> None:
         if not self.admitted and current_tenant() is not None and self.alias != CONTROL_ALIAS:
-            self.admitted = True
+            self.proven = self.alias
             try:
                 stamp.shake_hands(self)
             except Error as exc:
@@ -246,7 +250,7 @@ class TenancyWrapper(Base):
             raise WrongTenant("The database", self.alias, tenant.id)
 
     def _discard(self) -> None:
-        self.admitted = False
+        self.proven = ""
         raw: Any = self.connection
         if raw is not None:
             self.close()

@@ -248,7 +248,7 @@ def _() -> None:
         frame = context.Frame(None, is_request=True, request_id=request_id)
         context._frame.set(frame)
         yield
-        context._frame.set(None)
+        context._frame.set(context.NOBODY)
 
     middleware.request_scope = request_scope
 
@@ -269,7 +269,7 @@ def _() -> None:
         try:
             yield
         finally:
-            context._frame.set(None)
+            context._frame.set(context.NOBODY)
 
     test_context.request_scope = request_scope
 

@@ -123,7 +123,7 @@ def test_an_error_on_the_way_out_of_a_block_is_not_hidden(twin_products):
 def test_a_cursor_opened_by_hand_shakes_hands_when_it_is_used_in_a_context(monkeypatch):
     connection = connections["acme"]
     connection.ensure_connection()
-    monkeypatch.setattr(connection, "admitted", False)
+    monkeypatch.setattr(connection, "proven", "")
     with connection.cursor() as cursor:
         assert not connection.admitted
         with tenant_context("acme"):

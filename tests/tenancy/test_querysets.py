@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 from django.db import models
-from django.db.models import sql
+from django.db.models import QuerySet, sql
 
 from tenancy.context import tenant_context
 from tenancy.exceptions import NoTenant, WrongTenant
@@ -119,8 +119,8 @@ def test_a_query_is_bound_by_what_stands_in_it():
 
 
 def test_a_query_without_a_model_can_be_described():
-    with tenant_context("acme"):
-        nameless = TenantQuery(None)
+    nameless = TenantQuery(None)
+    nameless.bind("acme", None)
     with pytest.raises(WrongTenant, match="This query belongs"):
         nameless.get_compiler(using="globex")
 
@@ -155,3 +155,42 @@ def test_a_related_manager_removes_what_is_its_own():
         saw.labels.add(KEYS["red"])
         saw.labels.remove(KEYS["red"])
         assert not saw.labels.exists()
+
+
+def test_a_clone_has_what_djangos_own_has():
+    """``_clone`` spares Django's constructor: a release that gives querysets a new attribute shows here."""
+    with tenant_context("acme"):
+        rows = Tool.objects.select_related("maker").prefetch_related("labels").values("name").using("acme")
+        rows._known_related_objects = {"field": {}}
+        ours, stock = rows._clone(), QuerySet._clone(rows)
+    assert type(ours) is type(stock)
+    assert vars(ours).keys() == vars(stock).keys()
+    for name, value in vars(stock).items():
+        if name != "_query":
+            assert vars(ours)[name] == value, name
+    assert ours._query is not rows._query
+    assert str(ours.query) == str(stock.query)
+
+
+def test_a_queryset_with_a_constructor_of_its_own_is_cloned_by_it():
+    class Counted(TenantQuerySet):
+        made = 0
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            Counted.made += 1
+
+    with tenant_context("acme"):
+        rows = Counted(Tool)
+        rows.filter(name="saw")
+    assert Counted.made == 2
+
+
+def test_a_query_can_be_printed():
+    with tenant_context("acme"):
+        query = Label.objects.filter(name="blue").query
+    assert str(query).endswith('WHERE "workshop_label"."name" = blue')
+    with pytest.raises(NoTenant, match=r"This query of 'workshop\.Label'"):
+        str(UNBOUND.query)
+    with tenant_context("globex"):
+        assert str(UNBOUND.query).endswith('ORDER BY "workshop_label"."name" ASC')
