@@ -20,6 +20,7 @@ from django.http import HttpResponse
 from hypothesis import HealthCheck, given, settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient
+from rest_framework.viewsets import ModelViewSet
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 
@@ -190,7 +191,7 @@ def test_every_operation_is_asked():
     assert len(tests) == len(OPERATIONS) == sum(len(methods) for methods in described)
 
 
-def machine_of(door):
+def machine_of(door, operations):
     """Calls in a row, of which a later one uses what an earlier one answered: these show that what was
     deleted is gone. Without the tokens' calls, or the row would end with one.
 
@@ -198,7 +199,7 @@ def machine_of(door):
     the earlier answer, and If-None-Match is in none.
     """
 
-    class Machine(schema.exclude(path_regex="^/api/token/").as_state_machine()):
+    class Machine(operations.as_state_machine()):
         def setup(self):
             self.end = ExitStack()
             self.end.enter_context(undone())
@@ -208,6 +209,9 @@ def machine_of(door):
 
         def before_call(self, case):
             door.know_body(case)
+            # An earlier call of the row may have deleted it.
+            if isinstance(case.body, dict) and case.body.get("parent") == door.empty_shelf:
+                case.body = case.body | {"parent": None}
 
         def get_call_kwargs(self, case):
             return {"headers": door.headers}
@@ -226,7 +230,7 @@ ROWS_OF_CALLS = settings(
 
 
 def test_calls_in_a_row_answer_as_described(door):
-    machine_of(door).run(settings=ROWS_OF_CALLS)
+    machine_of(door, schema.exclude(path_regex="^/api/token/")).run(settings=ROWS_OF_CALLS)
 
 
 def case_of(path, method="GET", **values):
@@ -312,3 +316,14 @@ def test_a_fault_that_only_some_calls_meet_is_found(door, monkeypatch):
     monkeypatch.setattr(CategorySerializer, "create", create)
     with pytest.raises(FailureGroup, match="Server error"):
         ask()
+
+
+def test_an_object_that_stays_when_it_is_deleted_is_found(door, monkeypatch):
+    """Categories only, and many rows: which calls are drawn depends on what code is loaded, and among all
+    operations the three that it takes may never come in a row."""
+    categories = schema.include(path_regex="^/api/categories/").exclude(method=["PUT", "PATCH"])
+    many = settings(ROWS_OF_CALLS, max_examples=200)
+    machine_of(door, categories).run(settings=settings(many, max_examples=25))
+    monkeypatch.setattr(ModelViewSet, "perform_destroy", lambda *_: None)
+    with pytest.raises(FailureGroup, match="previously deleted"):
+        machine_of(door, categories).run(settings=many)
