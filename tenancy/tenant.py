@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import enum
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
+
+from tenancy.exceptions import DatabaseUnavailable, DatabaseURLError
+
+logger = logging.getLogger("tenancy.registry")
 
 #: Contract: an id is also the database alias and the token's ``tenant_id``; it never changes.
 TENANT_ID = re.compile(r"[a-z][a-z0-9-]{1,39}")
@@ -24,7 +30,69 @@ class Status(enum.StrEnum):
     SUSPENDED = "suspended"
 
 
-@dataclass(frozen=True, slots=True)
+class Unresolved(Protocol):
+    """A database as it is written, which becomes Django's settings when somebody asks for them."""
+
+    def resolve(self) -> dict[str, Any]:
+        """Raises ``DatabaseURLError``."""
+
+
+V = TypeVar("V", bound=dict[str, Any] | None)
+
+# Two threads that ask at once must get one dict: what one changes in it the other has to see.
+_resolving = Lock()
+
+
+class DatabaseField(Generic[V]):
+    """A field of ``Tenant``: Django's settings of one database, worked out when they are first read.
+
+    From then on it is one plain dict, of a ``dataclasses.replace()`` of the tenant too: Django and tests
+    change it in place. Raises ``DatabaseUnavailable``, and logs why, where it cannot be worked out.
+    """
+
+    def __init__(self, default: V) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._slot = f"_{name}"
+
+    @overload
+    def __get__(self, tenant: None, owner: type[Any]) -> DatabaseField[V]: ...
+
+    @overload
+    def __get__(self, tenant: Tenant, owner: type[Any]) -> V: ...
+
+    def __get__(self, tenant: Tenant | None, owner: type[Any]) -> DatabaseField[V] | V:
+        if tenant is None:
+            return self
+        value = tenant.__dict__[self._slot]
+        if value is None or isinstance(value, dict):
+            return cast(V, value)
+        with _resolving:
+            value = tenant.__dict__[self._slot]
+            if not isinstance(value, dict):
+                value = tenant.__dict__[self._slot] = _resolve(tenant.id, value)
+        return cast(V, value)
+
+    def __set__(self, tenant: Tenant, value: Mapping[str, Any] | Unresolved | None) -> None:
+        # Only the dataclass's own __init__ comes here; for everybody else the class is frozen.
+        if value is cast(object, self):  # the field was left out
+            value = None if self._default is None else {}
+        elif isinstance(value, Mapping) and not isinstance(value, dict):
+            value = dict(value)
+        tenant.__dict__[self._slot] = value
+
+
+def _resolve(tenant_id: str, written: Unresolved) -> dict[str, Any]:
+    try:
+        return written.resolve()
+    except DatabaseURLError as exc:
+        unavailable = DatabaseUnavailable(tenant_id, f"its URL cannot be used any more: {exc}")
+        logger.warning("%s", unavailable)
+        raise unavailable from exc
+
+
+@dataclass(frozen=True)
 class Tenant:
     """One entry of tenants.yaml. Its databases hold secrets, so they never show in ``repr()``."""
 
@@ -34,9 +102,13 @@ class Tenant:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     hosts: tuple[str, ...] = ()
     #: Django's settings for the alias ``id``; ``direct`` goes past a pooler, ``replica`` is for reports.
-    database: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    direct: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
-    replica: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    database: DatabaseField[dict[str, Any]] = field(default=DatabaseField({}), repr=False, compare=False)
+    direct: DatabaseField[dict[str, Any] | None] = field(
+        default=DatabaseField(None), repr=False, compare=False
+    )
+    replica: DatabaseField[dict[str, Any] | None] = field(
+        default=DatabaseField(None), repr=False, compare=False
+    )
 
     @property
     def engine(self) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from tenancy import database_url, document
+from tenancy.address import Address
 from tenancy.document import Node, Scalar, Sequence
 from tenancy.exceptions import DatabaseURLError, Problem, TenantsFileError
 from tenancy.tenant import RESERVED_IDS, TENANT_ID, Status, Tenant
@@ -43,6 +45,20 @@ def read(
     ``control`` is the settings of the control plane's database, which no tenant may share.
     ``production`` refuses passwords in plain text. Raises ``TenantsFileError``.
     """
+    data = read_bytes(file, max_bytes)
+    tenants = parse(
+        data,
+        name=file.name,
+        folder=file.resolve().parent,
+        control=control,
+        production=production,
+        environ=environ,
+    )
+    return tenants, data
+
+
+def read_bytes(file: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """What is in the file. Raises ``TenantsFileError`` when there is none, or too much in it."""
     name = file.name
     try:
         if not file.is_file():
@@ -59,15 +75,39 @@ def read(
         raise TenantsFileError(
             name, [Problem(1, "", f"over {max_bytes} bytes; raise TENANCY_MAX_FILE_BYTES if that is meant")]
         )
-    reader = _Reader(file.resolve().parent, production, environ)
+    return data
+
+
+def parse(
+    data: bytes,
+    *,
+    name: str,
+    folder: Path,
+    control: Mapping[str, Any] | None,
+    production: bool,
+    environ: Mapping[str, str],
+) -> dict[str, Tenant]:
+    """The tenants in ``data``, which was read from the file ``name`` in ``folder``. Every URL is tried, and
+    none is kept: a tenant works out its own again when it is asked. Raises ``TenantsFileError``."""
+    reader = _Reader(folder, production, environ)
     try:
         tenants = reader.tenants(document.parse(data))
     except document.DocumentError as exc:
         raise TenantsFileError(name, [exc.problem]) from None
-    reader.refuse_shared_databases(tenants.values(), control)
+    reader.refuse_shared_databases(control)
     if reader.problems:
         raise TenantsFileError(name, sorted(reader.problems, key=lambda problem: problem.line))
-    return tenants, data
+    return tenants
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What one URL reaches, and where it stands."""
+
+    line: int
+    path: str
+    identity: tuple[str, ...]
+    database: tuple[str, ...]  # the same without the schema
 
 
 class _Reader:
@@ -78,7 +118,7 @@ class _Reader:
         self.production = production
         self.environ = environ
         self.problems: list[Problem] = []
-        self.url_lines: dict[str, int] = {}  # by key path
+        self.places: dict[str, list[_Place]] = {}  # by tenant id
         self.host_places: dict[str, tuple[int, str]] = {}  # line and key path
 
     def refuse(self, line: int, path: str, text: str) -> None:
@@ -138,19 +178,21 @@ class _Reader:
             self.refuse(
                 node.line_of("status"), f"{path}.status", f"unknown status; use one of {', '.join(Status)}"
             )
-        databases = {kind: self.database(node, path, kind) for kind in _URL_KEYS}
+        places: list[_Place] = []
+        addresses = {kind: self.address(node, path, kind, places) for kind in _URL_KEYS}
         labels, hosts = self.labels(node, path), self.hosts(node, path)
         if len(self.problems) > before:
             return None
+        self.places[key.value] = places
         return Tenant(
             id=key.value,
             name=name,
             status=Status(status),
             labels=labels,
             hosts=hosts,
-            database=databases["url"] or {},
-            direct=databases["direct_url"],
-            replica=databases["replica_url"],
+            database=addresses["url"],
+            direct=addresses["direct_url"],
+            replica=addresses["replica_url"],
         )
 
     def text(self, node: document.Mapping, path: str, name: str, required: bool = False) -> str:
@@ -207,7 +249,7 @@ class _Reader:
             names.append(name)
         return tuple(names)
 
-    def database(self, node: document.Mapping, path: str, kind: str) -> dict[str, Any] | None:
+    def address(self, node: document.Mapping, path: str, kind: str, places: list[_Place]) -> Address | None:
         from_environment = f"{kind}_env"
         if kind in node.entries and from_environment in node.entries:
             line = node.line_of(from_environment)
@@ -215,63 +257,47 @@ class _Reader:
             return None
         if from_environment in node.entries:
             name = self.text(node, path, from_environment)
-            return self.database_from_environment(node, f"{path}.{from_environment}", name)
+            line = node.line_of(from_environment)
+            if name and not _ENVIRONMENT_NAME.fullmatch(name):
+                self.refuse(line, f"{path}.{from_environment}", "not the name of an environment variable")
+                return None
+            return self.tried(name, line, f"{path}.{from_environment}", places, from_environment=True)
         if kind not in node.entries:
             if kind == "url":
                 self.refuse(node.line, f"{path}.url", "missing; add `url:` or `url_env:`")
             return None
-        url = self.text(node, path, kind)
-        return self.parse(url, node.line_of(kind), f"{path}.{kind}", literal=True) if url else None
+        return self.tried(
+            self.text(node, path, kind), node.line_of(kind), f"{path}.{kind}", places, from_environment=False
+        )
 
-    def database_from_environment(
-        self, node: document.Mapping, path: str, name: str
-    ) -> dict[str, Any] | None:
-        line = node.line_of(path.rpartition(".")[2])
-        if not name:
-            return None
-        if not _ENVIRONMENT_NAME.fullmatch(name):
-            self.refuse(line, path, "not the name of an environment variable")
-            return None
-        if not (url := self.environ.get(name)):
-            self.refuse(line, path, f"environment variable {name} is unset or empty; set it")
-            return None
-        return self.parse(url, line, path, literal=False)
-
-    def parse(self, url: str, line: int, path: str, *, literal: bool) -> dict[str, Any] | None:
-        """``literal``: the URL stands in the file, so placeholders may, and passwords may not."""
+    def tried(
+        self, text: str, line: int, path: str, places: list[_Place], *, from_environment: bool
+    ) -> Address | None:
+        if not text:
+            return None  # told already
+        address = Address(text, from_environment, self.folder, self.environ)
         try:
-            settings = database_url.parse_database_url(
-                url,
-                folder=self.folder,
-                environ=self.environ,
-                placeholders=literal,
-                production=literal and self.production,
-            )
+            settings = address.resolve(production=self.production)
         except DatabaseURLError as exc:
             self.refuse(line, path, str(exc))
             return None
-        self.url_lines[path] = line
-        return settings
+        identity = database_url.identity(settings)
+        database = database_url.identity({**settings, "SCHEMA": None})
+        places.append(_Place(line, path, identity, database))
+        return address
 
-    def refuse_shared_databases(self, tenants: Iterable[Tenant], control: Mapping[str, Any] | None) -> None:
+    def refuse_shared_databases(self, control: Mapping[str, Any] | None) -> None:
         """No two tenants, and no tenant and the control plane, reach the same tables."""
+        taken = database_url.identity({**control, "SCHEMA": None}) if control else None
         owners: dict[tuple[str, ...], str] = {}
-        for tenant in tenants:
-            for kind, settings in (
-                ("url", tenant.database),
-                ("direct_url", tenant.direct),
-                ("replica_url", tenant.replica),
-            ):
-                if not settings:
-                    continue
-                identity = database_url.identity(settings)
-                owner = owners.setdefault(identity, tenant.id)
-                if control and database_url.is_same_database(settings, control):
+        for tenant_id, places in self.places.items():
+            for place in places:
+                owner = owners.setdefault(place.identity, tenant_id)
+                if place.database == taken:
                     owner = "the control plane"
-                elif owner == tenant.id:
+                elif owner == tenant_id:
                     continue
                 else:
                     owner = f"tenant '{owner}'"
-                path = f"tenants.{tenant.id}.{kind}"
-                path = path if path in self.url_lines else f"{path}_env"
-                self.refuse(self.url_lines[path], path, f"the same database as {owner}; each needs its own")
+                text = f"the same database as {owner}; each needs its own"
+                self.refuse(place.line, place.path, text)
