@@ -7,6 +7,7 @@ names that libpq cannot read as anything else. No error repeats any part of the 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os.path
 import re
@@ -149,6 +150,7 @@ def is_same_database(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return identity({**one, "SCHEMA": None}) == identity({**other, "SCHEMA": None})
 
 
+@functools.lru_cache(maxsize=1024)
 def _server(host: str) -> str:
     """One spelling for the spellings of a host that need no look-up."""
     if host.startswith("/"):

@@ -24,6 +24,7 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069"
     "\ufeff\ufffe\uffff\ud800-\udfff]|\r(?!\n)"
 )
+_BREAK = re.compile("[\t\r\n]")
 _CONFLICT_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 # No ':' and no '@': a URL that slipped into the place of a key is not repeated.
 _SHOWN_KEY = re.compile(r"[\w ./-]{1,60}")
@@ -170,7 +171,7 @@ class _Reader:
         # Escapes in double quotes can spell what the file itself may not hold.
         if match := _CONTROL.search(event.value):
             raise DocumentError(line, path, _control(match[0]))
-        if any(character in event.value for character in "\t\r\n"):
+        if _BREAK.search(event.value):
             raise DocumentError(line, path, "a tab or a line break in the text; write it on one line")
         if event.style not in ("'", '"') and event.end_mark.index >= self.cut:  # a quote shows its own end
             raise DocumentError(
