@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from project import environment
 from tenancy.database_url import parse_database_url
+from tenancy.databases import Databases
 from tenancy.exceptions import DatabaseURLError
 from tenancy.registry import Registry
 
@@ -103,7 +104,7 @@ except DatabaseURLError as exc:
 TENANCY_REGISTRY = Registry.load(
     TENANTS_FILE, control=_control, production=not DEBUG, max_bytes=TENANCY_MAX_FILE_BYTES
 )
-DATABASES = {"default": {}, "control": _control, **TENANCY_REGISTRY.databases()}
+DATABASES = Databases({"default": {}, "control": _control})
 DATABASE_ROUTERS = ["tenancy.routers.TenantRouter"]
 TENANCY_ATOMIC_REQUESTS = False  # a transaction of the tenant's around every call of the API
 # Every path of the API, and every plain view, that answers without a token. A check refuses others.

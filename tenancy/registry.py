@@ -4,21 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
+from django.dispatch import Signal
 
 from tenancy import tenants_file
 from tenancy.exceptions import RegistryUnavailable, TenantNotFound, TenantsFileError
 from tenancy.tenant import Tenant
 
+#: Sent when another tenants.yaml took the place of the one before, in the thread that read it, with
+#: ``added``, ``removed`` and ``changed``: frozensets of tenants' ids.
+registry_changed = Signal()
+
+
+class Source(Protocol):
+    """What ``settings.TENANCY_REGISTRY`` is: a ``Registry``, which stays as it is, or one that follows its
+    file (``tenancy.live``)."""
+
+    @property
+    def current(self) -> Registry:
+        """The snapshot in use."""
+
+    @property
+    def error(self) -> TenantsFileError | None:
+        """Why the file as it is now is refused; None when ``current`` is what it says."""
+
+    def is_due(self) -> bool:
+        """Whether a request has to call ``refresh()`` before it begins."""
+
+    def refresh(self) -> None:
+        """See whether the file has changed. May wait for it to be read."""
+
 
 class Registry:
-    """The tenants of one valid tenants.yaml, or the reason why there is none."""
+    """The tenants of one valid tenants.yaml, or the reason why there is none. It never changes."""
 
     def __init__(
         self,
@@ -27,7 +51,10 @@ class Registry:
         generation: str = "",
         error: TenantsFileError | None = None,
     ) -> None:
-        self._tenants = MappingProxyType(dict(tenants))
+        # A dict is its maker's; any other mapping is one that does not change, and may be large.
+        self._tenants: Mapping[str, Tenant] = MappingProxyType(
+            dict(tenants) if isinstance(tenants, dict) else tenants
+        )
         #: Changes when, and only when, the file's content does.
         self.generation = generation
         self.since = datetime.now(UTC)
@@ -66,9 +93,20 @@ class Registry:
         if self.error is not None:
             raise RegistryUnavailable(str(self.error)) from self.error
 
-    def databases(self) -> dict[str, dict[str, Any]]:
-        """Django's ``DATABASES`` for all tenants; the alias is the tenant's id."""
-        return {tenant.id: dict(tenant.database) for tenant in self}
+    @property
+    def ids(self) -> KeysView[str]:
+        """The tenants' ids, in the file's order; no tenant is looked at."""
+        return self._tenants.keys()
+
+    @property
+    def current(self) -> Registry:
+        return self
+
+    def is_due(self) -> bool:
+        return False
+
+    def refresh(self) -> None:
+        """It follows no file."""
 
     def __iter__(self) -> Iterator[Tenant]:
         return iter(self._tenants.values())
@@ -80,7 +118,13 @@ class Registry:
         return len(self._tenants)
 
 
+def get_source() -> Source:
+    """What the settings made: the registry, or what keeps it up to date."""
+    source: Source = settings.TENANCY_REGISTRY
+    return source
+
+
 def get_registry() -> Registry:
-    """The registry in use, which settings loaded."""
-    registry: Registry = settings.TENANCY_REGISTRY
+    """The registry in use: one snapshot, which later changes of tenants.yaml do not reach."""
+    registry: Registry = settings.TENANCY_REGISTRY.current
     return registry

@@ -8,7 +8,7 @@ from django.db import connections
 from django.test import override_settings
 
 from tenancy.exceptions import RegistryUnavailable, TenantNotFound, TenantsFileError
-from tenancy.registry import Registry, get_registry
+from tenancy.registry import Registry, get_registry, get_source
 
 TEXT = """\
 version: 1
@@ -43,11 +43,11 @@ def test_it_holds_the_files_tenants_in_order(file):
     assert registry.since.tzinfo is not None
 
 
-def test_its_databases_are_djangos_settings_by_alias(file):
-    databases = load(file).databases()
-    assert list(databases) == ["acme", "globex"]
-    assert databases["acme"]["PASSWORD"] == "secret"
-    assert databases["globex"]["NAME"] == str(file.parent / "globex.sqlite3")
+def test_its_ids_are_known_before_any_tenant_is_looked_at(file):
+    registry = load(file)
+    assert list(registry.ids) == ["acme", "globex"]
+    assert registry.get("acme").database["PASSWORD"] == "secret"
+    assert registry.get("globex").database["NAME"] == str(file.parent / "globex.sqlite3")
 
 
 def test_its_generation_changes_with_the_content_only(file):
@@ -76,7 +76,7 @@ def test_an_unknown_tenant_is_told_with_a_guess(file):
 def test_a_refused_file_gives_an_empty_registry_that_says_why(file):
     file.write_text(TEXT.replace("globex: {", "globex: {nam: x, "))
     registry = load(file)
-    assert (len(registry), list(registry), registry.databases(), registry.generation) == (0, [], {}, "")
+    assert (len(registry), list(registry), list(registry.ids), registry.generation) == (0, [], [], "")
     assert isinstance(registry.error, TenantsFileError)
     for ask in (registry.require, lambda: registry.get("acme")):
         with pytest.raises(RegistryUnavailable, match=r"^tenants\.yaml:4: tenants\.globex\.nam: unknown key"):
@@ -107,10 +107,20 @@ def test_production_reaches_the_reader(file):
 
 
 def test_the_registry_in_use_is_the_settings_one(file):
-    assert get_registry() is settings.TENANCY_REGISTRY
+    assert get_source() is settings.TENANCY_REGISTRY
+    assert get_registry() is settings.TENANCY_REGISTRY.current
     other = load(file)
     with override_settings(TENANCY_REGISTRY=other):
-        assert get_registry() is other
+        assert get_source() is get_registry() is other
+
+
+def test_a_registry_follows_no_file(file):
+    registry = load(file)
+    file.write_text("not one")
+    assert not registry.is_due()
+    registry.refresh()
+    assert registry.current is registry
+    assert "acme" in registry
 
 
 def test_every_tenant_is_an_alias_and_there_is_no_default_database():
