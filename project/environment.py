@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from django.core.exceptions import ImproperlyConfigured
@@ -15,3 +16,15 @@ def flag(name: str) -> bool:
     if text in ("", "0", "false", "no", "off"):
         return False
     raise ImproperlyConfigured(f"{name} is '{text}'; write 1 or 0.")
+
+
+def seconds(name: str, default: float) -> float:
+    """A variable that counts seconds, 0 or more. Raises ``ImproperlyConfigured`` for anything else."""
+    text = os.environ.get(name, "").strip()
+    try:
+        found = float(text or default)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        raise ImproperlyConfigured(f"{name} is '{text}'; write a number of seconds, 0 or more.")
+    return found

@@ -10,10 +10,11 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from project import environment
+from tenancy.compiled import Terms
 from tenancy.database_url import parse_database_url
 from tenancy.databases import Databases
 from tenancy.exceptions import DatabaseURLError
-from tenancy.registry import Registry
+from tenancy.live import LiveRegistry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -101,8 +102,14 @@ try:
 except DatabaseURLError as exc:
     raise ImproperlyConfigured(f"CONTROL_DATABASE_URL: {exc}.") from None
 
-TENANCY_REGISTRY = Registry.load(
-    TENANTS_FILE, control=_control, production=not DEBUG, max_bytes=TENANCY_MAX_FILE_BYTES
+TENANCY_CACHE_DIR = Path(os.environ.get("TENANCY_CACHE_DIR") or VAR_DIR)
+TENANCY_RELOAD_SECONDS = environment.seconds("TENANCY_RELOAD_SECONDS", 1.0)
+TENANCY_REGISTRY = LiveRegistry(
+    TENANTS_FILE,
+    Terms(TENANTS_FILE.name, production=not DEBUG, control=_control, secret=SECRET_KEY),
+    TENANCY_CACHE_DIR,
+    seconds=TENANCY_RELOAD_SECONDS,
+    max_bytes=TENANCY_MAX_FILE_BYTES,
 )
 DATABASES = Databases({"default": {}, "control": _control})
 DATABASE_ROUTERS = ["tenancy.routers.TenantRouter"]

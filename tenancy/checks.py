@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -19,6 +20,7 @@ from tenancy.cache import SharedCacheMixin, TenantCacheMixin
 from tenancy.loader import PlaneMigrationLoader
 from tenancy.models import TenantModel
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
+from tenancy.private_folder import PrivateFolder
 from tenancy.querysets import TenantQuerySet
 from tenancy.registry import get_registry
 from tenancy.rest.routes import all_routes
@@ -61,7 +63,8 @@ def check_no_default_database(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_atomic_requests(**kwargs: Any) -> list[CheckMessage]:
-    """E003: no alias sets ``ATOMIC_REQUESTS``, which opens every one that does on every request."""
+    """E003: no alias sets ``ATOMIC_REQUESTS``, which opens every one that does on every request. A tenant's
+    cannot: its settings are made from its URL, and are not looked at here."""
     return [
         Error(
             f"DATABASES['{alias}'] sets ATOMIC_REQUESTS.",
@@ -157,6 +160,33 @@ def check_caches(**kwargs: Any) -> list[CheckMessage]:
         for alias in settings.CACHES
         if not isinstance(caches[alias], TenantCacheMixin)
         and (alias == DEFAULT_CACHE_ALIAS or not isinstance(caches[alias], SharedCacheMixin))
+    ]
+
+
+def check_reload_seconds(**kwargs: Any) -> list[CheckMessage]:
+    """E012: ``TENANCY_RELOAD_SECONDS`` is a number of seconds."""
+    seconds = settings.TENANCY_RELOAD_SECONDS
+    if type(seconds) in (int, float) and 0 <= seconds < float("inf"):
+        return []
+    return [
+        Error(
+            f"TENANCY_RELOAD_SECONDS is {seconds!r}.",
+            hint="Write how many seconds lie between two looks at tenants.yaml; 0 never looks again.",
+            id="tenancy.E012",
+        )
+    ]
+
+
+def check_cache_folder(**kwargs: Any) -> list[CheckMessage]:
+    """W013: what was compiled can be kept."""
+    if PrivateFolder(Path(settings.TENANCY_CACHE_DIR)).is_writable():
+        return []
+    return [
+        CheckWarning(
+            f"Nothing can be kept in {settings.TENANCY_CACHE_DIR}, so every process reads tenants.yaml anew.",
+            hint="Make it writable for the service's user, or set TENANCY_CACHE_DIR.",
+            id="tenancy.W013",
+        )
     ]
 
 
@@ -359,6 +389,8 @@ CHECKS = (
     check_planes,
     check_tenant_apps,
     check_caches,
+    check_reload_seconds,
+    check_cache_folder,
     check_relations,
     check_inheritance,
     check_tenant_models,

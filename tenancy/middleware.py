@@ -13,8 +13,9 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from tenancy import log
+from tenancy import live, log
 from tenancy.context import request_scope
+from tenancy.databases import drop_outdated_connections
 from tenancy.streams import carry_stream
 
 #: A proxy's id of the request is kept when it can do no harm in a log or a header.
@@ -28,11 +29,13 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
     Who is asking is known only in DRF, deep inside; authentication fills the scope there. Must be the
     first in ``MIDDLEWARE``. Works in both kinds of server without a change of thread. What is streamed
     after it (see ``tenancy.streams``) is made in the same tenant. Each answer carries ``X-Request-Id``, the
-    proxy's or a new one, by which its lines in the log are found.
+    proxy's or a new one, by which its lines in the log are found. Before the scope the registry may see that
+    tenants.yaml has changed.
     """
     if iscoroutinefunction(get_response):
 
         async def serve_async(request: HttpRequest) -> HttpResponseBase:
+            await live.refresh_async()
             request_id = _request_id(request)
             with request_scope(request_id), _noted(request):
                 answer: Awaitable[HttpResponseBase] = get_response(request)
@@ -44,6 +47,8 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
         return serve_async
 
     def serve(request: HttpRequest) -> HttpResponseBase:
+        live.refresh()
+        drop_outdated_connections()
         request_id = _request_id(request)
         with request_scope(request_id), _noted(request):
             response: HttpResponseBase = get_response(request)

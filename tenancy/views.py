@@ -9,7 +9,7 @@ from django.db import Error, connections
 from django.http import HttpRequest, JsonResponse
 
 from tenancy.planes import CONTROL_ALIAS
-from tenancy.registry import get_registry
+from tenancy.registry import get_registry, get_source
 from tenancy.rest.errors import method_not_allowed
 
 logger = logging.getLogger("tenancy.api")
@@ -25,17 +25,21 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when the control plane answers and a registry was loaded, else 503. The reason is logged."""
+    """200 when the control plane answers and a registry was loaded, else 503. The reason is logged.
+
+    A tenants.yaml that is refused while the service runs makes the registry ``stale``: the last good one is
+    served, of this ``generation`` and in use ``since``."""
     if request.method not in _METHODS:
         return _refuse_method(request)
     registry = get_registry()
+    is_stale = get_source().error is not None
     control = _control_answers()
     if registry.error is not None:
         logger.error("Not ready, no valid tenants.yaml: %s", registry.error)
     body: dict[str, Any] = {
         "control": "ok" if control else "unavailable",
         "registry": {
-            "state": "stale" if registry.error else "fresh",
+            "state": "stale" if is_stale else "fresh",
             "generation": registry.generation,
             "since": registry.since.isoformat(timespec="seconds").replace("+00:00", "Z"),
         },

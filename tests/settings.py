@@ -61,6 +61,7 @@ os.environ |= {
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "TENANTS_FILE": str(FOLDER / "tenants.yaml"),
     "CONTROL_DATABASE_URL": _urls["control"],
+    "TENANCY_CACHE_DIR": str(FOLDER / "compiled"),
     "JWT_KEYS_DIR": str(FOLDER / "jwt-keys"),
     "JWT_ISSUER": "https://freehold.test",
     "JWT_AUDIENCE": "freehold-tests",

@@ -10,6 +10,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 
 from tenancy.context import enter_request, identify_user
+from tenancy.databases import drop_outdated_connections
 from tenancy.exceptions import TenantNotFound
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
@@ -58,6 +59,7 @@ class TenantJWTAuthentication(JWTAuthentication):
         except TenantNotFound as exc:
             raise TenantForbidden from exc
         refuse_other_tenant(request, tenant)
+        drop_outdated_connections()  # again: tenants.yaml may have changed since the request began
         if tenant.status is not Status.SUSPENDED:
             enter_request(tenant)
         return family.user, Access(claims, tenant, Role(family.role))

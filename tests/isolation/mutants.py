@@ -203,6 +203,29 @@ def _() -> None:
     TenancyWrapper.commit = BaseDatabaseWrapper.commit
 
 
+@mutant(
+    "outdated-connection-kept",
+    "a tenant whose entry has changed is not served over its old connection",
+    f"{TENANCY}/test_live.py::test_a_repointed_tenant_is_not_served_over_its_old_connection",
+)
+def _() -> None:
+    from tenancy import middleware
+    from users import authentication
+
+    middleware.drop_outdated_connections = authentication.drop_outdated_connections = lambda: None
+
+
+@mutant(
+    "swapped-entries-served",
+    "two entries that are swapped while the service runs show nothing",
+    f"{TENANCY}/test_live.py::test_two_tenants_that_are_swapped_never_show_each_others_data",
+)
+def _() -> None:
+    from tenancy import stamp
+
+    stamp.shake_hands = lambda _: None
+
+
 # Layer 4: the stamp.
 
 

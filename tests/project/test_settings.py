@@ -94,6 +94,32 @@ def test_a_flag_that_is_neither_is_refused(monkeypatch, text):
         environment.flag("DEBUG")
 
 
+@pytest.mark.parametrize(("text", "expected"), [("", 1.0), (" ", 1.0), ("0", 0.0), ("2.5", 2.5)])
+def test_seconds_are_read(monkeypatch, text, expected):
+    monkeypatch.setenv("TENANCY_RELOAD_SECONDS", text)
+    assert environment.seconds("TENANCY_RELOAD_SECONDS", 1.0) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "nan", "inf", "1s"])
+def test_seconds_that_are_none_are_refused(text):
+    done = manage("check", TENANCY_RELOAD_SECONDS=text)
+    assert_one_line(done, f"TENANCY_RELOAD_SECONDS is '{text}'", "a number of seconds, 0 or more")
+
+
+def test_the_compiled_registry_is_kept_where_the_environment_says(tmp_path):
+    done = manage("check", TENANCY_CACHE_DIR=str(tmp_path / "made"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(file.suffix for file in (tmp_path / "made").iterdir()) == [".compiled", ".lock"]
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_for_it_that_cannot_be_made_is_a_warning(tmp_path):
+    (tmp_path / "file").touch()
+    done = manage("check", TENANCY_CACHE_DIR=str(tmp_path / "file"))
+    assert done.returncode == 0
+    assert "tenancy.W013" in done.stderr
+
+
 def test_development_has_defaults_and_production_has_not(monkeypatch):
     monkeypatch.delenv("JWT_ISSUER")
     with pytest.raises(ImproperlyConfigured, match="JWT_ISSUER is not set"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.conf import settings
 from django.contrib import admin
@@ -71,6 +73,11 @@ def test_every_check_is_registered(check):
 FAULTS = {
     "E002": (checks.check_no_default_database, {"DATABASES": {"default": {"NAME": "anything"}}}),
     "E003": (checks.check_atomic_requests, {"DATABASES": {"acme": {"ATOMIC_REQUESTS": True}}}),
+    "E012": (checks.check_reload_seconds, {"TENANCY_RELOAD_SECONDS": "1"}),
+    "E012 less": (checks.check_reload_seconds, {"TENANCY_RELOAD_SECONDS": -1}),
+    "E012 true": (checks.check_reload_seconds, {"TENANCY_RELOAD_SECONDS": True}),
+    "E012 inf": (checks.check_reload_seconds, {"TENANCY_RELOAD_SECONDS": float("inf")}),
+    "W013": (checks.check_cache_folder, {"TENANCY_CACHE_DIR": Path("/dev/null/cache")}),
     "E004": (checks.check_middleware, {"MIDDLEWARE": list(reversed(settings.MIDDLEWARE))}),
     "E004 none": (checks.check_middleware, {"MIDDLEWARE": []}),
     "E005": (checks.check_router, {"DATABASE_ROUTERS": []}),
