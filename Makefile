@@ -73,6 +73,10 @@ swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers
 bench-guards: $(VENV)/dev.done  ## What the guards cost a query that is allowed, beside plain Django
 	@$(BIN)/python -m benchmarks.guards
 
+.PHONY: bench-registry
+bench-registry: $(VENV)/dev.done  ## What 10,000 tenants cost a start, the memory and a change of tenants.yaml
+	@$(BIN)/python -m benchmarks.registry
+
 .PHONY: lint
 lint: $(VENV)/dev.done  ## Check style, types, layers, migrations and production settings
 	$(BIN)/ruff format --check .
