@@ -9,6 +9,7 @@ VENV := .venv
 export PIP_CACHE_DIR := $(CURDIR)/$(VENV)/cache/pip
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
+comma := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Every warning is an error in tests; where a suite runs, `PYTEST_ARGS=-x` passes options through.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
@@ -34,6 +35,12 @@ $(VENV)/dev.done: requirements/dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@ $(VENV)/run.done
+
+$(VENV)/bench.done: requirements/bench.txt
+	@echo "Python packages for the benchmarks into $(VENV) (once, about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@ $(VENV)/dev.done $(VENV)/run.done
 
 .PHONY: install
 install: $(VENV)/run.done  ## Install what the service needs into .venv
@@ -69,6 +76,14 @@ test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers th
 swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers (SWARM_REQUESTS=20000 for fewer)
 	@$(BIN)/python -m tests.swarm --requests $${SWARM_REQUESTS:-1000000}
 
+.PHONY: bench
+bench: $(VENV)/bench.done  ## Time requests beside other ways to serve tenants (15 minutes; BENCH=requests,growth,zipf,guards)
+	@$(BIN)/python -m benchmarks $(subst $(comma), ,$(or $(BENCH),requests,growth,zipf,guards)) $(BENCH_ARGS)
+
+.PHONY: bench-faults
+bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (three minutes)
+	@$(BIN)/python -m benchmarks faults $(BENCH_ARGS)
+
 .PHONY: bench-guards
 bench-guards: $(VENV)/dev.done  ## What the guards cost a query that is allowed, beside plain Django
 	@$(BIN)/python -m benchmarks.guards
@@ -94,7 +109,7 @@ format: $(VENV)/dev.done  ## Format the code and mend what can be mended
 
 .PHONY: lock
 lock: $(VENV)/dev.done  ## Pin requirements/*.in with hashes (UPGRADE=--upgrade for newer versions)
-	@for name in run dev; do \
+	@for name in run dev bench; do \
 		CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 			$(UPGRADE) --output-file requirements/$$name.txt requirements/$$name.in; \

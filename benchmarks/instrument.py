@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
 
@@ -42,7 +44,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: list[float]) -> Estimate:
-        dice = random.Random(1)  # noqa: S311
+        dice = random.Random(1)
         medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(1000))
         return cls(statistics.median(values), medians[25], medians[974])
 
@@ -52,8 +54,7 @@ class Variant:
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         self.name = name
-        # Our own program, and arguments of our own.
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "-m", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -66,6 +67,16 @@ class Variant:
 
     def time(self, case: str, calls: int) -> Timing:
         return Timing(**self._ask({"case": case, "calls": calls}))
+
+    def look(self, case: str) -> Any:
+        """What one call of a case returns."""
+        return self._ask({"look": case})["found"]
+
+    @property
+    def memory(self) -> float:
+        """MiB that the process holds now."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         self._questions.write(json.dumps(question) + "\n")
@@ -89,19 +100,30 @@ class Variant:
         self._process.wait()
 
 
-def answer(cases: Mapping[str, Callable[[], Any]], **facts: Any) -> None:
-    """The variant's side: say that it is ready, then time what it is asked to until nobody asks any more."""
+def answer(
+    cases: Mapping[str, Callable[[], Any]], after: Mapping[str, Callable[[], Any]] | None = None, **facts: Any
+) -> None:
+    """The variant's side: say that it is ready, then time what it is asked to until nobody asks any more.
+
+    ``after`` holds what is done after a case was timed, outside the clock.
+    """
     out, sys.stdout = sys.stdout, sys.stderr  # what a case prints is not an answer
     out.write(json.dumps(facts) + "\n")
     out.flush()
     warm: set[str] = set()
     for line in sys.stdin:
         question = json.loads(line)
-        case = question["case"]
-        if case not in warm:
-            warm.add(case)
-            _timed(cases[case], WARM_UP)
-        out.write(json.dumps(_timed(cases[case], question["calls"])) + "\n")
+        if case := question.get("look"):
+            reply = {"found": cases[case]()}
+        else:
+            case = question["case"]
+            if case not in warm:
+                warm.add(case)
+                _timed(cases[case], WARM_UP)
+            reply = _timed(cases[case], question["calls"])
+        if after and case in after:
+            after[case]()
+        out.write(json.dumps(reply) + "\n")
         out.flush()
 
 
@@ -118,15 +140,35 @@ def _timed(call: Callable[[], Any], calls: int) -> dict[str, float]:
 
 
 def in_turn(
-    variants: Iterable[Variant], case: str, rounds: int, calls: int, say: Callable[[int], None]
+    variants: Iterable[Variant],
+    case: str,
+    rounds: int,
+    calls: int | Mapping[str, int],
+    say: Callable[[int], None],
 ) -> dict[str, list[Timing]]:
-    """Time a case ``rounds`` times in each variant, in turn; the order changes, for the second finds warmer
-    caches. ``say`` is told how many rounds are done."""
+    """Time a case ``rounds`` times in each variant, in turn and in an order drawn anew for each round, for
+    the second finds warmer caches. ``calls`` is for each timing, or for each timing of each variant; ``say``
+    is told how many rounds are done."""
     order = list(variants)
+    dice = random.Random(case)
     found: dict[str, list[Timing]] = {variant.name: [] for variant in order}
     for number in range(rounds):
-        order.append(order.pop(0))
+        dice.shuffle(order)
         for variant in order:
-            found[variant.name].append(variant.time(case, calls))
+            count = calls if isinstance(calls, int) else calls[variant.name]
+            found[variant.name].append(variant.time(case, count))
         say(number + 1)
     return found
+
+
+def calls_for(variant: Variant, case: str, seconds: float) -> int:
+    """How many calls of a case take about so long; also warms it up. Between 2 and 200."""
+    pilot = variant.time(case, 5)
+    return max(2, min(200, round(seconds * 1e6 / pilot.wall)))
+
+
+def ratio(mine: list[Timing], theirs: list[Timing], clock: str = "wall") -> Estimate:
+    """How many times as long mine take, round by round. ``clock`` is ``wall`` or ``processor``."""
+    return Estimate.of(
+        [getattr(one, clock) / getattr(other, clock) for one, other in zip(mine, theirs, strict=True)]
+    )

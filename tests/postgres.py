@@ -10,7 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 
-def start(folder: Path) -> str:
+def start(folder: Path, *, max_connections: int = 200) -> str:
     """Start the server in ``folder``, or join the one already running there.
 
     Returns the start of its databases' URLs. It stops, and its folder goes, with the last process.
@@ -32,7 +32,8 @@ def start(folder: Path) -> str:
         with (folder / "postgresql.conf").open("a") as config:
             # Tests need no durability, and threads need connections.
             config.write(
-                "\nmax_connections = 200\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+                f"\nmax_connections = {max_connections}\n"
+                "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
             )
     server.start()
     socket = urllib.parse.quote(str(server.get_postmaster_info().socket_dir), safe="")
