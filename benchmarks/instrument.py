@@ -123,7 +123,7 @@ def answer(
             reply = _timed(cases[case], question["calls"])
         if after and case in after:
             after[case]()
-        out.write(json.dumps(reply) + "\n")
+        out.write(json.dumps(reply, default=bytes.decode) + "\n")
         out.flush()
 
 

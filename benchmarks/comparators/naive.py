@@ -1,4 +1,4 @@
-"""A database each, as tutorials do it: every tenant an alias in DATABASES, a router and a context variable."""
+"""A database each, as tutorials do it: an alias for every tenant, a router and a context variable."""
 
 import os
 

@@ -32,9 +32,7 @@ class MembershipAuthentication(JWTAuthentication):
             )
             .first()
         )
-        if family is None or not constant_time_compare(
-            family.auth_hash, family.user.get_session_auth_hash()
-        ):
+        if family is None or not constant_time_compare(family.auth_hash, family.user.get_session_auth_hash()):
             raise AuthenticationFailed
         family.user.role = family.role
         return family.user
