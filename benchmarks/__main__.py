@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import requests
+from benchmarks import growth, requests, zipf
 from benchmarks.progress import Reporter
 from benchmarks.result import Result
 from benchmarks.stage import Stage
@@ -17,6 +17,8 @@ from benchmarks.writer import show, write
 
 PARTS: dict[str, Callable[[Stage, Reporter, int], Result]] = {
     "requests": requests.run,
+    "growth": growth.run,
+    "zipf": zipf.run,
 }
 
 

@@ -51,13 +51,15 @@ def environ(guest: Guest, method: str, path: str, body: Any = None) -> dict[str,
 
 
 def call(application: Application, request: dict[str, Any]) -> Reply:
-    """Send one request and read the answer to its end. Django sends ``request_started`` when it is called, and
-    ``request_finished`` when its answer is closed; both walk its connections."""
+    """Send one request and read the answer to its end. Django sends ``request_started`` when it is called,
+    and ``request_finished`` when its answer is closed; both walk its connections."""
     request = {**request, "wsgi.input": io.BytesIO(request["wsgi.input"])}
     started: list[Any] = []
-    answer: Any = application(
-        request, lambda status, headers, exc_info=None: started.extend((status, headers))
-    )
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        started.extend((status, headers))
+
+    answer: Any = application(request, start)
     try:
         body = b"".join(answer)
     finally:

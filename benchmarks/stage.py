@@ -103,8 +103,8 @@ class Stage:
         }
 
     def tenants_file(self, count: int | str, **urls: str) -> Path:
-        """A tenants.yaml with so many tenants; all but the first fifty have no database. ``"crowd"`` has those
-        of the traffic by Zipf's law. ``urls`` replaces those of some tenants."""
+        """A tenants.yaml with so many tenants; all but the first fifty have no database. ``"crowd"`` has
+        those of the traffic by Zipf's law. ``urls`` replaces those of some tenants."""
         if count == "crowd":
             places = {crowd_id(n): self._crowd_url(n) for n in range(CROWD)}
         else:
