@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.stage import Guest
 
 #: Seconds after which an answer is not awaited any more: more than any limit of the service.
-PATIENCE = 30.0
+PATIENCE = 15.0
 #: The status of a request whose connection broke.
 BROKEN = 0
 
@@ -86,24 +86,40 @@ def get(guest: Guest, path: str) -> bytes:
 
 
 class Client(threading.Thread):
-    """Asks for what ``requests`` yields until it ends, or until told to stop."""
+    """Asks for what ``requests`` yields until it ends, or until told to stop.
 
-    def __init__(self, port: int, requests: Iterator[tuple[str, bytes]]) -> None:
+    ``pace`` is the least number of seconds from one request to the next; with ``begin`` it waits for that first.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        requests: Iterator[tuple[str, bytes]],
+        pace: float = 0.0,
+        begin: threading.Event | None = None,
+    ) -> None:
         super().__init__(daemon=True)
+        self._pace, self._begin = pace, begin
         self.samples: list[Sample] = []
         self._connection = Connection(port)
         self._requests = requests
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
+        if self._begin is not None:
+            self._begin.wait()
+            self._stop_asked.wait(random.random() * self._pace)  # not all at once
         for tenant_id, request in self._requests:
             if self._stop_asked.is_set():
                 break
             sent = time.monotonic()
             status = self._connection.ask(request)
-            self.samples.append(Sample(tenant_id, sent, time.monotonic() - sent, status))
-            if status == BROKEN:
-                time.sleep(0.05)  # a server that refuses must not be asked in a tight loop
+            seconds = time.monotonic() - sent
+            self.samples.append(Sample(tenant_id, sent, seconds, status))
+            # A server that refuses must not be asked in a tight loop.
+            pace = max(self._pace, 0.05) if status == BROKEN else self._pace
+            if seconds < pace:
+                self._stop_asked.wait(pace - seconds)
         self._connection.close()
 
     def stop(self) -> None:

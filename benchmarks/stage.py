@@ -27,6 +27,8 @@ MAX_CONNECTIONS = 400
 TENANTS = 50
 #: Tenants of the traffic by Zipf's law, as schemas of so many databases.
 CROWD, CROWD_DATABASES = 1_000, 4
+#: Kinds of databases that Freehold itself makes.
+OURS = ("ours", "crowd", "second")
 
 
 @dataclass(frozen=True)
@@ -66,23 +68,24 @@ class Stage:
     def guests(self, kind: str) -> list[Guest]:
         """The tenants of a kind of variant, prepared when first asked for (see ``benchmarks.prepare``)."""
         if kind not in self._prepared:
-            file = self.folder / f"{kind}.json"
-            settings = {"ours": "benchmarks.freehold", "crowd": "benchmarks.freehold"}
-            module = settings.get(kind, f"benchmarks.comparators.{kind}")
-            environment = self.environment(module)
-            if kind in ("ours", "crowd"):
-                environment["TENANTS_FILE"] = str(self.tenants_file(TENANTS if kind == "ours" else "crowd"))
-            if kind == "naive":
-                self.guests("single")
-                environment["BENCH_TENANTS"] = str(TENANTS)
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.prepare", kind, str(file)],
-                env=environment,
-                cwd=ROOT,
-                check=True,
-            )
-            self._prepared[kind] = [Guest(**entry) for entry in json.loads(file.read_text())]
+            self._prepared[kind] = self.prepare(kind)
         return self._prepared[kind]
+
+    def prepare(self, kind: str, **more: str) -> list[Guest]:
+        file = self.folder / f"{kind}.json"
+        if kind == "naive":
+            self.guests("single")
+            more["BENCH_TENANTS"] = str(TENANTS)
+        module = "benchmarks.freehold" if kind in OURS else f"benchmarks.comparators.{kind}"
+        if kind in OURS and "TENANTS_FILE" not in more:
+            more["TENANTS_FILE"] = str(self.tenants_file("crowd" if kind == "crowd" else TENANTS))
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.prepare", kind, str(file)],
+            env=self.environment(module, **more),
+            cwd=ROOT,
+            check=True,
+        )
+        return [Guest(**entry) for entry in json.loads(file.read_text())]
 
     def environment(self, settings: str, **more: str) -> dict[str, str]:
         """The environment of a process with these settings."""
