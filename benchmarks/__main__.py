@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import faults, growth, requests, zipf
+from benchmarks import faults, growth, guards, requests, zipf
 from benchmarks.progress import Reporter
 from benchmarks.result import Result
 from benchmarks.stage import Stage
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Stage, Reporter, int], Result]] = {
     "growth": growth.run,
     "zipf": zipf.run,
     "faults": faults.run,
+    "guards": guards.run,
 }
 
 

@@ -17,7 +17,7 @@ from benchmarks.progress import Reporter
 from benchmarks.requests import SETS, Timings, rounds_of
 from benchmarks.requests import time as time_cases
 from benchmarks.result import Goal, Result, Table, show
-from benchmarks.stage import ROOT, Stage
+from benchmarks.stage import ROOT, Stage, sessions
 from benchmarks.variant import CREATE, DETAIL, LIST
 
 SIZES = (3, 10, 100, 1_000, 10_000)
@@ -59,7 +59,8 @@ def start_times(stage: Stage, reporter: Reporter) -> tuple[dict[str, list[float]
     found: dict[str, list[float]] = defaultdict(list)
     kinds = [(3, False), (3, True), (10_000, False), (10_000, True)]
     reporter.begin("Starts", STARTS * len(kinds))
-    before = stage.sessions()
+    with stage.cursor("postgres") as cursor:
+        before = sessions(cursor)
     for number in range(STARTS):
         # A cold start comes before the warm one of the same file, whose content is new each time.
         for size, is_warm in _in_random_order(kinds):
@@ -72,7 +73,8 @@ def start_times(stage: Stage, reporter: Reporter) -> tuple[dict[str, list[float]
             found[f"{size:,}, {'compiled' if is_warm else 'cold'}"].append(_start(stage, file))
             reporter.step()
     time.sleep(_COUNTED)
-    return found, stage.sessions() - before
+    with stage.cursor("postgres") as cursor:
+        return found, sessions(cursor) - before
 
 
 def _in_random_order(kinds: list[tuple[int, bool]]) -> list[tuple[int, bool]]:

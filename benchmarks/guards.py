@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.instrument import Estimate, Variant, answer, in_turn
+from benchmarks.progress import Reporter
+from benchmarks.result import Goal, Result, Table
+from benchmarks.stage import ROOT, Stage
+from benchmarks.writer import as_rich
 
 #: Pairs of processes, and rounds with each: where a process lies in memory makes a difference of its own.
 PAIRS, ROUNDS = 6, 40
@@ -148,39 +153,55 @@ def compare(folder: Path, say: Callable[[str, int], None]) -> dict[str, dict[str
     }
 
 
+def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
+    """The part of a run of all benchmarks. Needs nothing of the stage."""
+    reporter.begin("Guards", PAIRS)
+    # In a process of its own: it sets Django up.
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.guards", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    reporter.step(PAIRS)
+    figures = json.loads(found.stdout)
+    table = as_table(figures)
+    goals = [
+        Goal(f"guards: {name}", f"≤ {GOAL:g} µs", f"{row['median']:.1f} µs", row["low"] <= GOAL)
+        for name, row in figures.items()
+    ]
+    return Result("guards", figures, [table], goals)
+
+
+def as_table(figures: dict[str, dict[str, float]]) -> Table:
+    table = Table(
+        f"Microseconds a call; {PAIRS} x {ROUNDS} rounds of {CALLS} calls, in turn",
+        ("query", "plain Django", "guards cost", "95 % interval"),
+    )
+    for name, row in figures.items():
+        interval = f"{row['low']:.1f} to {row['high']:.1f}"
+        table.add(name, f"{row['plain']:.0f}", f"{row['median']:.1f}", interval)
+    return table
+
+
 def main(folder: Path) -> int:
     """Exits 1 when a query that is allowed costs more than the goal."""
     from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
 
-    console = Console(stderr="--json" in sys.argv)
     prepare(folder)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        tasks = {case: progress.add_task(case, total=PAIRS) for case in CASES}
+    with Reporter() as reporter:
+        reporter.begin(f"{PAIRS} pairs of processes", PAIRS)
 
         def say(case: str, done: int) -> None:
-            progress.update(tasks[case], completed=done)
-            if not console.is_terminal and case == CASES[-1]:
-                console.print(f"{done} of {PAIRS} pairs of processes timed")
+            if case == CASES[-1]:
+                reporter.step()
 
         found = compare(folder, say)
     if "--json" in sys.argv:
-        Console().print_json(json.dumps(found))
+        sys.stdout.write(json.dumps(found))
     else:
-        table = Table(
-            title=f"Microseconds a call; {PAIRS} x {ROUNDS} rounds of {CALLS} calls, in turn",
-            title_justify="left",
-            box=None,
-        )
-        table.add_column("query")
-        for title in ("plain Django", "guards cost", "95 % interval"):
-            table.add_column(title, justify="right")
-        for name, row in found.items():
-            table.add_row(
-                name, f"{row['plain']:.0f}", f"{row['median']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}"
-            )
-        console.print(table)
+        Console(highlight=False).print(as_rich(as_table(found)))
     return int(any(row["low"] > GOAL for row in found.values()))
 
 

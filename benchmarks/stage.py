@@ -135,22 +135,23 @@ class Stage:
             for statement in statements:
                 found.execute(statement)
 
-    def sessions(self, pattern: str = "%") -> int:
-        """How many connections the databases whose names are like ``pattern`` have seen, as far as the server
-        has counted (it does when they end, or within a second)."""
-        with self.cursor("postgres") as found:
-            found.execute(
-                "SELECT coalesce(sum(sessions), 0) FROM pg_stat_database"
-                " WHERE datname LIKE %s AND datname <> 'postgres'",
-                [pattern],
-            )
-            return int(found.fetchone()[0])
-
 
 def crowd_place(number: int) -> tuple[str, str]:
     """The database and the schema of a tenant of the crowd."""
     share = CROWD // CROWD_DATABASES
     return f"crowd{number // share}", f"s{number % share:03}"
+
+
+def sessions(found: Any, pattern: str = "%") -> int:
+    """How many connections the databases whose names are like ``pattern`` have seen, as far as the server has
+    counted: it does when they end, or within a second. Asked over a cursor that is open already, for there may
+    be no room for another."""
+    found.execute(
+        "SELECT coalesce(sum(sessions), 0) FROM pg_stat_database"
+        " WHERE datname LIKE %s AND datname <> 'postgres'",
+        [pattern],
+    )
+    return int(found.fetchone()[0])
 
 
 @contextlib.contextmanager

@@ -76,11 +76,11 @@ def show(results: list[Result], file: Path) -> None:
         console = Console(highlight=False, width=160)
     for result in results:
         for table in result.tables:
-            console.print(_as_rich(table))
+            console.print(as_rich(table))
             console.print()
     goals = [goal for result in results for goal in result.goals]
     if goals:
-        console.print(_as_rich(_goals(goals)))
+        console.print(as_rich(_goals(goals)))
         console.print(f"\n{sum(goal.is_met for goal in goals)} of {len(goals)} goals met.")
     console.print(f"The figures are in {os.path.relpath(file)}.", soft_wrap=True)
 
@@ -92,7 +92,7 @@ def _goals(goals: list[Goal]) -> Table:
     return table
 
 
-def _as_rich(table: Table) -> RichTable:
+def as_rich(table: Table) -> RichTable:
     found = RichTable(title=table.title, title_justify="left", box=None)
     previous: tuple[str, ...] = ()
     for number, column in enumerate(table.columns):

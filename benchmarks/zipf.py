@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.load import Client, drive, get, percentile
 from benchmarks.progress import Reporter
 from benchmarks.result import Goal, Result, Table
-from benchmarks.stage import CROWD, Guest, Stage
+from benchmarks.stage import CROWD, Guest, Stage, sessions
 from tests.swarm.servers import serve
 
 BUDGETS = (20, 50, 200)
@@ -96,14 +96,18 @@ def with_budget(stage: Stage, guests: list[Guest], budget: int) -> dict[str, Any
         TENANTS_FILE=str(stage.tenants_file("crowd")),
         TENANCY_POOL_SIZE=str(budget),
     )
-    with watched(stage) as watch, serve("wsgi", stage.folder, environment) as server:
+    with (
+        stage.cursor("postgres") as cursor,
+        watched(stage) as watch,
+        serve("wsgi", stage.folder, environment) as server,
+    ):
         drive(_clients(server.port, guests, WARM_UP, seed=1))
         time.sleep(_COUNTED)
-        before, begin = stage.sessions("crowd%"), time.monotonic()
+        before, begin = sessions(cursor, "crowd%"), time.monotonic()
         samples = drive(_clients(server.port, guests, REQUESTS, seed=2))
         seconds = time.monotonic() - begin
         time.sleep(_COUNTED)
-        opened = stage.sessions("crowd%") - before
+        opened = sessions(cursor, "crowd%") - before
     fine = [sample.seconds for sample in samples if not sample.is_error]
     return {
         "requests": len(samples),
