@@ -88,7 +88,7 @@ def get(guest: Guest, path: str) -> bytes:
 class Client(threading.Thread):
     """Asks for what ``requests`` yields until it ends, or until told to stop.
 
-    ``pace`` is the least number of seconds from one request to the next; with ``begin`` it waits for that first.
+    ``pace`` is the least number of seconds from one request to the next; for ``begin`` it waits first.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """A black hole on demand: a TCP proxy in front of a database server that can stop forwarding.
 
-No side gets a refusal or an end, only silence. There are two kinds. A server that *hangs* accepts connections
-and says nothing; its host goes on acknowledging what it is sent, so no limit of TCP's helps. On a network that
-*loses* packets nothing is acknowledged, and a new connection does not even come about: a socket filter that
-takes nothing (Linux, socket(7), SO_ATTACH_FILTER) drops packets before TCP sees them.
+No side gets a refusal or an end, only silence. There are two kinds. A server that *hangs* accepts
+connections and says nothing; its host goes on acknowledging what it is sent, so no limit of TCP's helps. On a
+network that *loses* packets nothing is acknowledged, and a new connection does not even come about: a socket
+filter that takes nothing (Linux, socket(7), SO_ATTACH_FILTER) drops packets before TCP sees them.
 """
 
 from __future__ import annotations

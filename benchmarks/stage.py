@@ -144,8 +144,8 @@ def crowd_place(number: int) -> tuple[str, str]:
 
 def sessions(found: Any, pattern: str = "%") -> int:
     """How many connections the databases whose names are like ``pattern`` have seen, as far as the server has
-    counted: it does when they end, or within a second. Asked over a cursor that is open already, for there may
-    be no room for another."""
+    counted: it does when they end, or within a second. Asked over a cursor that is open already, for there
+    may be no room for another."""
     found.execute(
         "SELECT coalesce(sum(sessions), 0) FROM pg_stat_database"
         " WHERE datname LIKE %s AND datname <> 'postgres'",
