@@ -34,8 +34,8 @@ VICTIMS, VICTIM_PACE = 12, 0.6
 WARM_UP, BASELINE, FAULT, AFTER = 3.0, 10.0, 12.0, 6.0
 #: Seconds after which a dead tenant is to be answered at once.
 SETTLED = 5.0
-#: Seconds that its server is down.
-DOWN = 4.0
+#: Names of figures.
+AT_ONCE, AGAIN = f"its median after {SETTLED:g} s, s", "served again after, s"
 
 
 @dataclass
@@ -47,6 +47,7 @@ class Course:
     fault: float = 0.0
     mended: float = 0.0
     samples: list[Sample] = field(default_factory=list)
+    is_broken: bool = True
 
     def others(self, begin: float, end: float) -> list[Sample]:
         return [one for one in self.samples if one.tenant_id != self.victim and begin <= one.sent < end]
@@ -58,7 +59,7 @@ class Course:
 
     @property
     def served_again(self) -> float | None:
-        """Seconds from the mending to the first good answer."""
+        """Seconds from the mending to the first good answer; None where there was none."""
         good = [
             one.sent + one.seconds - self.mended
             for one in self.samples
@@ -75,8 +76,9 @@ class Course:
             "others' p99 before, ms": percentile((one.seconds for one in before), 0.99) * 1000,
             "others' p99, ms": percentile((one.seconds for one in during), 0.99) * 1000,
             "its slowest answer, s": max((one.seconds for one in first), default=0.0),
-            f"its median after {SETTLED:g} s, s": percentile((one.seconds for one in settled), 0.5),
-            "served again after, s": self.served_again,
+            # No request is even begun where all of its clients are waiting.
+            AT_ONCE: percentile((one.seconds for one in settled), 0.5) if settled else None,
+            AGAIN: self.served_again if self.is_broken else None,
             "its requests": len(first),
         }
 
@@ -190,7 +192,7 @@ def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
 
 def _noise(port: int, healthy: list[Guest], noisy: Guest) -> Course:
     """One tenant asks ten times as often as each of the others; nothing breaks."""
-    course = Course(noisy.tenant_id)
+    course = Course(noisy.tenant_id, is_broken=False)
     begin = threading.Event()
     each = HEALTHY / PACE / len(healthy)
     clients = [Client(port, around(healthy, PATH, seed), PACE) for seed in range(HEALTHY)]
@@ -212,10 +214,9 @@ def _noise(port: int, healthy: list[Guest], noisy: Guest) -> Course:
 
 
 def report(figures: dict[str, dict[str, Any]]) -> Result:
-    columns = list(next(iter(figures.values())))
-    table = Table("One tenant is in trouble: what the others notice", ("fault", *columns))
-    for name, found in figures.items():
-        table.add(name, *(_cell(value) for value in found.values()))
+    table = Table("One tenant is in trouble: what the others notice", ("", *figures))
+    for name in next(iter(figures.values())):
+        table.add(name, *(_cell(found[name]) for found in figures.values()))
     return Result(
         "faults", figures, [table], [goal for name in figures for goal in _goals(name, figures[name])]
     )
@@ -223,7 +224,7 @@ def report(figures: dict[str, dict[str, Any]]) -> Result:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "never"
+        return "–"
     return f"{value:,.2f}" if isinstance(value, float) and value < 100 else f"{value:,.0f}"
 
 
@@ -232,15 +233,15 @@ def _goals(name: str, found: dict[str, Any]) -> list[Goal]:
     if "traffic" in name:
         return goals
     if "restarted" in name:
-        again = found["served again after, s"]
-        return [
-            *goals,
-            Goal.at_most(f"{name}: served again", 2, float("inf") if again is None else again, " s"),
-        ]
+        return [*goals, Goal.at_most(f"{name}: served again", 2, _or_never(found[AGAIN]), " s")]
     slower = found["others' p99, ms"] / found["others' p99 before, ms"]
     return [
         *goals,
         Goal.at_most(f"{name}: others' p99 to before", 2, slower, " ×"),
         Goal.at_most(f"{name}: its slowest answer", 2.5, found["its slowest answer, s"], " s"),
-        Goal.at_most(f"{name}: then at once", 0.1, found[f"its median after {SETTLED:g} s, s"], " s"),
+        Goal.at_most(f"{name}: then at once", 0.1, _or_never(found[AT_ONCE]), " s"),
     ]
+
+
+def _or_never(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds
