@@ -21,7 +21,7 @@ CASES = (LIST, DETAIL, CREATE, *CATEGORIES)
 #: Sets of processes: where a process lies in memory makes a difference of its own.
 SETS = 3
 #: Seconds that one turn of a variant takes, about.
-TURN = 0.08
+TURN = 0.06
 
 Timings = dict[str, dict[str, list[Timing]]]
 
