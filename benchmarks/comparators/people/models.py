@@ -41,6 +41,7 @@ class Membership(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["user", "tenant_id"], name="membership_once_per_tenant"),
         )
+        indexes = (models.Index(fields=["tenant_id", "role"], name="membership_by_tenant"),)
 
     def __str__(self) -> str:
         return f"{self.user} of {self.tenant_id}"
@@ -56,6 +57,9 @@ class TokenFamily(models.Model):
     used_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["expires_at"], name="token_family_by_expiry"),)
 
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant_id}"
