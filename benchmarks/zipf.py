@@ -114,7 +114,7 @@ def with_budget(stage: Stage, guests: list[Guest], budget: int) -> dict[str, Any
         "errors": len(samples) - len(fine),
         "a second": len(samples) / seconds,
         "connections opened": opened,
-        "hit rate": 1 - opened / len(samples),
+        "hit rate": 1 - opened / len(fine) if fine else 0.0,
         "p50, ms": percentile(fine, 0.5) * 1000,
         "p99, ms": percentile(fine, 0.99) * 1000,
         "most connections to tenants": max(watch.tenants),
