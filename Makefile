@@ -9,6 +9,7 @@ VENV := .venv
 export PIP_CACHE_DIR := $(CURDIR)/$(VENV)/cache/pip
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
+BENCH ?= requests,growth,zipf,guards
 comma := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Every warning is an error in tests; where a suite runs, `PYTEST_ARGS=-x` passes options through.
@@ -78,7 +79,7 @@ swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers
 
 .PHONY: bench
 bench: $(VENV)/bench.done  ## Time requests beside other ways to serve tenants (15 minutes; BENCH=requests,growth,zipf,guards)
-	@$(BIN)/python -m benchmarks $(subst $(comma), ,$(or $(BENCH),requests,growth,zipf,guards)) $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks $(subst $(comma), ,$(BENCH)) $(BENCH_ARGS)
 
 .PHONY: bench-faults
 bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (three minutes)
