@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
+
+from rich.console import Console
 
 from benchmarks import faults, growth, guards, requests, zipf
 from benchmarks.progress import Reporter
@@ -47,6 +51,12 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     show(results, file)
+    if {"requests", "growth"} <= {result.name for result in results}:
+        from benchmarks import plot  # only here: what draws takes a second to import
+
+        picture = file.with_suffix(".svg")
+        plot.draw(json.loads(file.read_text()), picture)
+        Console(highlight=False).print(f"The picture is in {os.path.relpath(picture)}.", soft_wrap=True)
     return 0
 
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -96,7 +97,11 @@ class Variant:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._questions.close()
+        if exc_type is not None:
+            self._process.terminate()  # it may be in the middle of a long turn
+        with suppress(BrokenPipeError):
+            self._questions.close()
+        self._answers.close()
         self._process.wait()
 
 
