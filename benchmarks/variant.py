@@ -68,6 +68,19 @@ def _delete(host: str, guests: list[Guest]) -> None:
             found.execute(f"VACUUM {guest.schema}.catalog_product, {guest.schema}.catalog_category")
 
 
+def require_stock_django() -> None:
+    """Comparators use ``tenancy.rest``; nothing that is imported with it may have changed Django for them.
+    Raises ``SystemExit``."""
+    from django.core.handlers.base import BaseHandler
+    from django.db import connections
+    from django.db.models import QuerySet
+
+    parts = (type(connections), connections.all, BaseHandler.make_view_atomic, QuerySet._clone)
+    changed = [part for part in parts if not part.__module__.startswith("django.")]
+    if changed:
+        raise SystemExit(f"This is no plain Django: {changed}")
+
+
 def main(file: Path) -> None:
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
@@ -75,6 +88,8 @@ def main(file: Path) -> None:
     host, *entries = json.loads(file.read_text())
     guests = [Guest(**entry) for entry in entries]
     application = get_wsgi_application()
+    if settings.ROOT_URLCONF.startswith("benchmarks."):
+        require_stock_django()
     after = {case: lambda: _delete(host, guests) for case in (CREATE, CATEGORIES[2])}
     answer(cases(application, guests), after, middleware=len(settings.MIDDLEWARE))
 
