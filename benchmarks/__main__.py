@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="+", metavar="PART", choices=PARTS, help=", ".join(PARTS))
     parser.add_argument(
-        "--rounds", type=int, default=60, help="of each comparison (%(default)s; 30 at least)"
+        "--rounds", type=int, default=48, help="of each comparison (%(default)s; 30 at least)"
     )
     parser.add_argument("--json", type=Path, help="the file for the figures (benchmarks/results/…)")
     options = parser.parse_args()

@@ -10,8 +10,9 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from benchmarks.instrument import Estimate, ratio
+from benchmarks.instrument import ratio
 from benchmarks.lineup import SINGLE, naive, ours
 from benchmarks.progress import Reporter
 from benchmarks.requests import SETS, Timings, rounds_of
@@ -99,6 +100,8 @@ def report(
 ) -> Result:
     mebibytes = {name: statistics.median(values) for name, values in memory.items()}
     seconds = {name: statistics.median(values) for name, values in starts.items()}
+    many, few = starts["10,000, compiled"], starts["3, compiled"]
+    longer = statistics.median(one / other for one, other in zip(many, few, strict=True))
     to_single = {
         case: {name: ratio(mine, found[SINGLE.name]) for name, mine in found.items()}
         for case, found in timings.items()
@@ -118,21 +121,24 @@ def report(
         },
         "MiB": mebibytes,
         "start, seconds": seconds,
+        "start, 10,000 to 3, compiled": longer,
         "connections opened at start": opened,
     }
-    return Result("growth", figures, [table, begin], goals(timings, mebibytes, seconds, opened))
+    return Result("growth", figures, [table, begin], goals(timings, figures))
 
 
-def goals(
-    timings: Timings, mebibytes: dict[str, float], seconds: dict[str, float], opened: int
-) -> list[Goal]:
+def goals(timings: Timings, figures: dict[str, Any]) -> list[Goal]:
     few, many = ours(10).name, ours(10_000).name
-    grown: dict[str, Estimate] = {case: ratio(timings[case][many], timings[case][few]) for case in CASES}
-    warm = seconds["10,000, compiled"] / seconds["3, compiled"]
+    memory, seconds = figures["MiB"], figures["start, seconds"]
     return [
-        *(Goal.ratio_at_most(f"{case}: 10,000 tenants to 10", 1.05, grown[case]) for case in CASES),
-        Goal.at_most("memory: 10,000 tenants more than 10", 100, mebibytes[many] - mebibytes[few], " MiB"),
-        Goal.at_most("start: 10,000 tenants to 3, compiled", 2, warm, " ×"),
-        Goal.at_most("start: 10,000 tenants, cold", 4, seconds["10,000, cold"], " s"),
-        Goal.at_most("connections opened at start", 0, opened),
+        *(
+            Goal.ratio_at_most(
+                f"{case}: 10,000 tenants to 10", 1.05, ratio(timings[case][many], timings[case][few])
+            )
+            for case in CASES
+        ),
+        Goal.at_most("memory: 10,000 tenants more than 10", 100, memory[many] - memory[few], " MiB"),
+        Goal.at_most("start: 10,000 to 3, compiled", 2, figures["start, 10,000 to 3, compiled"], " ×"),
+        Goal.at_most("start: 10,000, cold", 4, seconds["10,000, cold"], " s"),
+        Goal.at_most("connections opened at start", 0, figures["connections opened at start"]),
     ]
