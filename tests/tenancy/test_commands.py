@@ -22,7 +22,9 @@ def shell(monkeypatch):
         calls.append((command, {**os.environ, **(env or {})}))
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.delenv("PGOPTIONS", raising=False)
+    # Set first: what was not there is else not taken away again, and the next test's servers would see it.
+    monkeypatch.setenv("PGOPTIONS", "")
+    monkeypatch.delenv("PGOPTIONS")
     return calls
 
 
