@@ -8,14 +8,15 @@ from tenancy.rest import errors
 from tenancy.rest.docs import DocsView, SchemaView
 
 urlpatterns = [
+    # First what is asked most: Django tries one pattern after the other.
+    path("api/", include("catalog.urls")),
+    path("api/", include("users.urls")),
     # Without CSRF checks: those guard the admin's forms, and answer in HTML.
     path("livez", csrf_exempt(tenancy_views.livez), name="livez"),
     path("readyz", csrf_exempt(tenancy_views.readyz), name="readyz"),
     path("", csrf_exempt(RedirectView.as_view(pattern_name="docs")), name="home"),
     path("admin", csrf_exempt(RedirectView.as_view(pattern_name="admin:index"))),
     path("admin/", admin.site.urls),
-    path("api/", include("users.urls")),
-    path("api/", include("catalog.urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", DocsView.as_view(url_name="schema"), name="docs"),
     # Last: with DEBUG on, Django answers a path that nothing matches with a page that lists all patterns.

@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 
+from tenancy.connections import release
 from tenancy.context import enter_request, identify_user
-from tenancy.databases import drop_outdated_connections
 from tenancy.exceptions import TenantNotFound
+from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
 from users.errors import TenantForbidden, TokenNotValid
@@ -49,6 +50,7 @@ class TenantJWTAuthentication(JWTAuthentication):
         except TokenError as exc:
             raise TokenNotValid from exc
         family = find_family(claims)
+        release(CONTROL_ALIAS)
         if family is None:
             raise TokenNotValid
         identify_user(family.user_id)
@@ -59,7 +61,6 @@ class TenantJWTAuthentication(JWTAuthentication):
         except TenantNotFound as exc:
             raise TenantForbidden from exc
         refuse_other_tenant(request, tenant)
-        drop_outdated_connections()  # again: tenants.yaml may have changed since the request began
         if tenant.status is not Status.SUSPENDED:
             enter_request(tenant)
         return family.user, Access(claims, tenant, Role(family.role))

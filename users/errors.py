@@ -45,12 +45,6 @@ class TenantSuspended(ApiError):
     default_detail = "This tenant is suspended. Ask its owner."
 
 
-class TenantReadOnly(ApiError):
-    status_code = status.HTTP_403_FORBIDDEN
-    default_code = "tenant_read_only"
-    default_detail = "This tenant can be read but not changed at the moment."
-
-
 class RoleForbids(ApiError):
     status_code = status.HTTP_403_FORBIDDEN
     default_code = "forbidden"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth.models import update_last_login
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from tenancy.registry import get_registry
 from tenancy.transactions import control_atomic
 from users.models import Membership, TokenFamily, User
+from users.prepared import PreparedQuery
 from users.tokens import Claims, TenantAccessToken, TenantRefreshToken
 
 
@@ -93,16 +94,24 @@ def find_family(claims: Claims) -> TokenFamily | None:
     return family if family is not None and family.is_alive() else None
 
 
-def _find(claims: Claims) -> TokenFamily | None:
+def _family(id: uuid.UUID, user: uuid.UUID, tenant_id: str) -> QuerySet[TokenFamily]:  # noqa: A002
     """The family with its user and, as ``role``, what that user is in the family's tenant now (None for
-    a membership that is gone): one query, on every request."""
+    a membership that is gone)."""
     membership = Membership.objects.filter(user_id=OuterRef("user_id"), tenant_id=OuterRef("tenant_id"))
     return (
         TokenFamily.objects.select_related("user")
-        .annotate(role=Subquery(membership.values("role")[:1]))
-        .filter(pk=claims.family_id, user_id=claims.user_id, tenant_id=claims.tenant_id)
-        .first()
+        .annotate(role=Subquery(membership.order_by().values("role")[:1]))
+        .filter(id=id, user=user, tenant_id=tenant_id)
+        .order_by()
     )
+
+
+#: One query, on every request.
+_find_family = PreparedQuery(_family, id=uuid.uuid4(), user=uuid.uuid4(), tenant_id="sample")
+
+
+def _find(claims: Claims) -> TokenFamily | None:
+    return _find_family.first(id=claims.family_id, user=claims.user_id, tenant_id=claims.tenant_id)
 
 
 def _pair(family: TokenFamily) -> tuple[TokenPair, str]:

@@ -7,9 +7,10 @@ from typing import Any
 from rest_framework.permissions import SAFE_METHODS, AllowAny, BasePermission
 from rest_framework.request import Request
 
+from tenancy.rest.errors import TenantReadOnly
 from tenancy.tenant import Status
 from users.authentication import Access
-from users.errors import RoleForbids, TenantReadOnly, TenantSuspended
+from users.errors import RoleForbids, TenantSuspended
 from users.models import Role
 
 

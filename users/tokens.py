@@ -79,9 +79,9 @@ class KeyRingBackend(TokenBackend):
             _refuse()
         if len(text) > MAX_TOKEN_LENGTH or not _COMPACT.fullmatch(text):
             _refuse()
-        _refuse_duplicate_names(text)
+        header = _header(text)
         try:
-            kid = jwt.get_unverified_header(text).get("kid")
+            kid = header.get("kid")  # which key to verify with; what else it says PyJWT looks at
             key = key_ring().verifying_keys.get(kid) if isinstance(kid, str) else None
             if key is None:
                 _refuse()
@@ -104,22 +104,29 @@ def _refuse() -> NoReturn:
     raise TokenBackendError("Token is invalid")
 
 
-def _refuse_duplicate_names(text: str) -> None:
-    """Of two claims with one name Python takes the last; another reader may take the first."""
+def _header(text: str) -> dict[str, Any]:
+    """The header. Of two names that are alike, here or in the claims, Python takes the last; another reader
+    may take the first."""
+    header, claims = (_object(part) for part in text.split(".")[:2])
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        _refuse()
+    return header
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = dict(pairs)
-        if len(names) != len(pairs):
-            _refuse()
-        return names
 
-    for part in text.split(".")[:2]:
-        try:
-            data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-            # UTF-8 and nothing else (RFC 7519, section 7.2); from bytes Python also reads UTF-16 and 32.
-            json.loads(data.decode(), object_pairs_hook=unique)
-        except (ValueError, RecursionError) as exc:
-            raise TokenBackendError("Token is invalid") from exc
+def _object(part: str) -> Any:
+    try:
+        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        # UTF-8 and nothing else (RFC 7519, section 7.2); from bytes Python also reads UTF-16 and 32.
+        return json.loads(data.decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as exc:
+        raise TokenBackendError("Token is invalid") from exc
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        _refuse()
+    return names
 
 
 def _check_types(payload: dict[str, Any]) -> None:
