@@ -73,6 +73,13 @@ test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18
 test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers that leak on purpose (three minutes)
 	@SWARM_REQUESTS=$${SWARM_REQUESTS:-20000} TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/swarm
 
+.PHONY: test-system
+test-system: $(VENV)/dev.done  ## Tests with programs from Debian's packages: PgBouncer (installs it where it may)
+	@PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || { \
+		echo "Installing pgbouncer"; apt-get update -qq && apt-get install -y -qq pgbouncer >/dev/null; } || { \
+		echo "pgbouncer is missing and cannot be installed here; run: apt-get install pgbouncer" >&2; exit 1; }
+	@SYSTEM_TESTS=1 TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/system
+
 .PHONY: swarm
 swarm: $(VENV)/dev.done  ## A million requests from many clients on real servers (SWARM_REQUESTS=20000 for fewer)
 	@$(BIN)/python -m tests.swarm --requests $${SWARM_REQUESTS:-1000000}

@@ -139,7 +139,7 @@ def ask(folder: Path, *arguments: str) -> dict[str, Any]:
         "TENANCY_CACHE_DIR": str(folder / "compiled"),
         "PW": "as-long-as-a-password",
     }
-    done = subprocess.run(  # noqa: S603  # our own program, and arguments of our own
+    done = subprocess.run(  # our own program, and arguments of our own
         [sys.executable, "-m", "benchmarks.registry", *arguments],
         env=environment,
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,8 @@ class Goal:
 
     @classmethod
     def at_most(cls, what: str, limit: float, found: float, unit: str = "") -> Goal:
-        return cls(what, f"≤ {limit:g}{unit}", f"{found:.3g}{unit}", found <= limit)
+        shown = "never" if math.isinf(found) else f"{found:.3g}{unit}"
+        return cls(what, f"≤ {limit:g}{unit}", shown, found <= limit)
 
     @classmethod
     def ratio_at_most(cls, what: str, limit: float, found: Estimate) -> Goal:

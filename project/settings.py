@@ -127,6 +127,7 @@ TENANCY_OPEN_ROUTES = [
     "api/schema/",
     "api/docs/",
 ]
+TENANCY_PROCESSES = int(os.environ.get("WEB_CONCURRENCY") or 1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People
@@ -177,6 +178,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "tenancy.rest.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
+    "UPLOADED_FILES_USE_URL": False,  # a tenant's files have no URL: a view of the tenant's serves them
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {

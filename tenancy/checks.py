@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from django.conf import settings
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.db import connections
 from django.db.models import AutoField, FileField, IntegerField, Model
 
 from tenancy.cache import SharedCacheMixin, TenantCacheMixin
+from tenancy.conf import DEFAULTS, conf
 from tenancy.loader import PlaneMigrationLoader
 from tenancy.models import TenantModel
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
@@ -188,6 +190,64 @@ def check_cache_folder(**kwargs: Any) -> list[CheckMessage]:
             id="tenancy.W013",
         )
     ]
+
+
+def check_pool_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E020: each setting of the pool is a number above zero. E021: they do not contradict each other."""
+    wrong = [
+        Error(
+            f"{name} is {value!r}, no {'whole ' if isinstance(default, int) else ''}number above zero.",
+            hint=f"Set it to one, or remove it: the default is {default}.",
+            id="tenancy.E020",
+        )
+        for name, default in DEFAULTS.items()
+        if not _is_positive(value := getattr(settings, name, default), whole=isinstance(default, int))
+    ]
+    if wrong or conf.tenant_share <= conf.pool_size:
+        return list(wrong)
+    return [
+        Error(
+            f"TENANCY_POOL_TENANT_SHARE, {conf.tenant_share}, is more than "
+            f"TENANCY_POOL_SIZE, {conf.pool_size}.",
+            hint="One tenant's share is part of the whole; a quarter is a good start.",
+            id="tenancy.E021",
+        )
+    ]
+
+
+def _is_positive(value: Any, *, whole: bool) -> bool:
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def check_connection_budget(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W022: the server of each database that is named allows what all processes together may open.
+
+    Asks PostgreSQL, so it runs where ``--database`` names an alias. All tenants' databases may lie on that
+    server, and the control plane's too."""
+    wanted = conf.processes * (conf.pool_size + conf.control_size)
+    messages: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "postgresql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT sum(setting::int * CASE name WHEN 'max_connections' THEN 1 ELSE -1 END) "
+                "FROM pg_settings WHERE name IN "
+                "('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+            )
+            (allowed,) = cursor.fetchone()
+        if wanted > allowed:
+            messages.append(
+                CheckWarning(
+                    f"{conf.processes} processes may open {wanted} connections, and the server of '{alias}' "
+                    f"allows {allowed}.",
+                    hint="Lower TENANCY_POOL_SIZE, raise max_connections, or put a pooler in front.",
+                    id="tenancy.W022",
+                )
+            )
+    return messages
 
 
 def check_relations(**kwargs: Any) -> list[CheckMessage]:
@@ -391,6 +451,7 @@ CHECKS = (
     check_caches,
     check_reload_seconds,
     check_cache_folder,
+    check_pool_settings,
     check_relations,
     check_inheritance,
     check_tenant_models,
@@ -400,3 +461,6 @@ CHECKS = (
     check_open_routes,
     check_migration_dependencies,
 )
+
+#: Run by ``check --deploy`` only.
+DEPLOY_CHECKS = (check_connection_budget,)

@@ -1,37 +1,194 @@
-"""Connections of one alias, opened for a purpose and closed after it."""
+"""``django.db.connections``, for any number of tenants.
+
+The object stays Django's own, which is imported everywhere; its class is ours. Django looks at every
+configured alias three times per request; here nothing that happens per request or per query looks at more
+than what the running code has opened.
+
+A connection belongs to one scope (a request, or a block of ``tenant_context``) and one thread. The scope's
+frame holds it and gives it back at its end. Code outside any scope has, as in Django, a connection per thread
+and alias that stays until somebody closes it.
+
+Private API, read in Django 5.2.19 (``django/utils/connection.py``, ``django/db/utils.py``): the handler's
+``_connections`` (asgiref's ``Local``), ``settings``, ``create_connection``, and that ``all()``, item access
+and iteration are all that Django itself uses. A test fails when these change.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from django.core.handlers.asgi import ASGIHandler
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.utils import ConnectionHandler
 
 from tenancy.backends.wrapper import TenancyWrapper
+from tenancy.context import NOBODY, Frame, current_frame
+from tenancy.pool import pool
+from tenancy.registry import registry_changed
+from tenancy.watchdog import watchdog
 
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
+
+class TenancyConnections(ConnectionHandler):
+    """The class of ``django.db.connections``."""
+
+    def __getitem__(self, alias: str) -> Any:
+        frame = current_frame()
+        try:
+            return frame.held[get_ident(), alias]
+        except KeyError:
+            return self._find(alias, frame)
+
+    def __setitem__(self, alias: str, connection: Any) -> None:
+        self._own()[alias] = connection
+
+    def __delitem__(self, alias: str) -> None:
+        del self._own()[alias]
+
+    def all(self, initialized_only: bool = False) -> list[Any]:
+        """What the running code has asked for; without ``initialized_only`` also the static aliases.
+
+        Never every tenant: that would be a connection object for each, on every request.
+        """
+        if not initialized_only:
+            for alias, _ in self.settings.items():  # noqa: PERF102  # keys() are all there are
+                self[alias]
+        return list(self.mine().values())
+
+    def mine(self) -> dict[str, Any]:
+        """What this thread has asked for, in its scope and outside of all scopes, by alias."""
+        thread = get_ident()
+        found: dict[str, Any] = dict(self._own())
+        frame: Frame | None = current_frame()
+        while frame is not None:
+            for (owner, alias), connection in list(frame.held.items()):
+                if owner == thread:
+                    found[alias] = connection
+            frame = frame.outer
+        return found
+
+    def close_spare(self) -> bool:
+        """Close one connection that this thread has outside of all scopes and does not use now: the oldest.
+
+        A loop over every alias, ``.using(alias)``, then needs no more than the budget.
+        """
+        for connection in self._own().values():
+            if isinstance(connection, TenancyWrapper) and connection.is_spare():
+                connection.close()
+                return True
+        return False
+
+    def forget(self) -> None:
+        """Start anew, as in a process that was forked: what its one thread has open is the parent's."""
+        frame: Frame | None = current_frame()
+        while frame is not None:
+            frame.held = {}
+            frame = frame.outer
+        self._own().clear()
+
+    def _find(self, alias: str, frame: Frame) -> Any:
+        key = (get_ident(), alias)
+        # What an outer block, or the thread itself (a test's transaction), has open is used on: a second
+        # connection would not see what the first has not committed, and could wait for its locks for ever.
+        outer = frame.outer
+        while outer is not None:
+            if (connection := outer.held.get(key)) is not None:
+                return connection
+            outer = outer.outer
+        own = self._own()
+        if (connection := own.get(alias)) is not None:
+            is_ours = isinstance(connection, TenancyWrapper)
+            if connection.in_atomic_block or not is_ours or connection.is_current():
+                return connection
+            connection.close()
+            del own[alias]
+        if frame is NOBODY or frame.ended:
+            own[alias] = connection = self.create_connection(alias)
+            return connection
+        connection = self._acquire(alias, frame)
+        if not isinstance(connection, TenancyWrapper):  # it cannot be given back
+            own[alias] = connection
+            return connection
+        frame.held[key] = connection
+        if frame.has_ended() and frame.held.pop(key, None) is not None:  # meanwhile, in another thread
+            connection.give_back()
+            return self._find(alias, frame)
+        return connection
+
+    def _acquire(self, alias: str, frame: Frame) -> Any:
+        # In an event loop a connection is asked for what it is, and never opened.
+        if asyncio._get_running_loop() is None:
+            parked: Any = pool.take(alias)
+            if parked is not None:
+                parked.welcome()
+                return parked
+        return self.create_connection(alias)
+
+    def create_connection(self, alias: str) -> Any:
+        if alias not in self.settings:
+            raise self.exception_class(f"The connection '{alias}' doesn't exist.")
+        return super().create_connection(alias)
+
+    def _own(self) -> dict[str, Any]:
+        """This thread's connections outside of all scopes (in an event loop: the task's)."""
+        storage: Any = self._connections  # type: ignore[attr-defined]
+        try:
+            own: dict[str, Any] = storage.own
+        except AttributeError:
+            own = storage.own = {}
+        return own
+
+
+def install() -> None:
+    """Make ``django.db.connections`` ours. Done once, when the app is ready; connections that were asked for
+    before are forgotten."""
+    connections.__class__ = TenancyConnections
+    default = connections.settings[DEFAULT_DB_ALIAS]
+    if not default["NAME"]:
+        default["ENGINE"] = "tenancy.backends.nowhere"  # Django's own words for it help nobody
+    pool.close_spare = _connections().close_spare
+    pool.wake = watchdog.wake
+    os.register_at_fork(after_in_child=_connections().forget)
+    registry_changed.connect(_drop_outdated)
+
+
+def _drop_outdated(removed: frozenset[str], changed: frozenset[str], **kwargs: Any) -> None:
+    """Close what is idle of tenants whose entry in tenants.yaml is gone or is another now. What is in use is
+    closed when it is given back."""
+    for alias in removed | changed:
+        pool.discard_idle(alias)
+
+
+def _connections() -> TenancyConnections:
+    return cast(TenancyConnections, connections)
+
+
+def release(alias: str) -> None:
+    """Give back this scope's connection to ``alias`` before the scope ends, where nothing is left over on it.
+
+    For the control plane's when a request has been authenticated: others need it while this one works for its
+    tenant. Asked for again, there is one again.
+    """
+    frame, key = current_frame(), (get_ident(), alias)
+    connection = frame.held.get(key)
+    if connection is not None and connection.is_spare():
+        del frame.held[key]
+        connection.give_back()
 
 
 def close(alias: str) -> None:
-    """Close this thread's connection to ``alias``, unless an outer transaction (a test) still owns it."""
-    connection = connections[alias]
-    if not connection.in_atomic_block:
+    """Close the running code's connection to ``alias``, unless an outer transaction (a test) still owns
+    it."""
+    connection = _connections().mine().get(alias)
+    if connection is not None and not connection.in_atomic_block:
         connection.close()
 
 
-def close_after_request(sender: Any, **kwargs: Any) -> None:
-    """Receives ``request_finished``. Under ASGI each request has a thread of its own, which ends with it: its
-    connections would serve nobody again, and stay open until they are collected as garbage."""
-    if isinstance(sender, type) and issubclass(sender, ASGIHandler):
-        for connection in connections.all(initialized_only=True):
-            close(connection.alias)
-
-
 @contextmanager
-def maintenance(alias: str) -> Iterator[BaseDatabaseWrapper]:
+def maintenance(alias: str) -> Iterator[Any]:
     """A connection that may make its SQLite file and whose statements have no time limit.
 
     For migrations and provisioning. It is opened new and closed after, so that its settings reach

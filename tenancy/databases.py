@@ -7,17 +7,11 @@ cost what three do.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from typing import Any
 
-from django.conf import settings
-from django.db import connections
-from django.utils.connection import ConnectionDoesNotExist
-
 from tenancy.context import current_tenant
-from tenancy.exceptions import DatabaseUnavailable
-from tenancy.registry import Registry, get_registry
+from tenancy.registry import get_registry
 
 Settings = dict[str, Any]
 
@@ -77,37 +71,3 @@ class Databases(MutableMapping[str, Settings]):
 
     def __repr__(self) -> str:
         return f"<Databases: {', '.join(self._named)} and {len(self) - len(self._named)} tenants>"
-
-
-_thread = threading.local()
-
-
-def drop_outdated_connections() -> None:
-    """Close what this thread has open to tenants that are gone, and forget connections that were made from
-    settings which are a tenant's no longer. Called where a request begins, and once more where its tenant is
-    known; never in a tenant's context."""
-    registry = get_registry()
-    before: Registry | None = getattr(_thread, "registry", None)
-    if before is registry:
-        return
-    _thread.registry = registry
-    if before is None:
-        return
-    for alias in before.ids - registry.ids:
-        try:
-            connection = connections[alias]
-        except ConnectionDoesNotExist:
-            continue  # this thread never made one
-        if not connection.in_atomic_block:
-            connection.close()
-    for connection in connections.all(initialized_only=True):
-        alias = connection.alias
-        if connection.in_atomic_block or alias not in registry:
-            continue
-        try:
-            is_current = connection.settings_dict is settings.DATABASES[alias]
-        except DatabaseUnavailable:
-            is_current = False  # whoever asks for that tenant is told
-        if not is_current:
-            connection.close()
-            del connections[alias]

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
 
@@ -18,7 +19,8 @@ class NoTenant(TenancyError):
 
     def __init__(self, what: str = "This operation") -> None:
         super().__init__(
-            f"{what} needs a tenant and none is in context. Wrap it in `with tenant_context(tenant_id):`."
+            f"{what} needs a tenant and none is in context. Wrap it in `with tenant_context(tenant_id):`; a "
+            "thread or a callback takes the tenant along with carry(), until its request ends."
         )
 
 
@@ -30,7 +32,8 @@ class WrongTenant(TenancyError):
         self.current = current
         super().__init__(
             f"{what} belongs to tenant '{belongs_to}', but the tenant in context is "
-            f"'{current}'. Work on it inside `with tenant_context('{belongs_to}'):`."
+            f"'{current}'. Work on it inside `with tenant_context('{belongs_to}'):`; in a request, which is "
+            "bound to one tenant, do not keep it from another."
         )
 
 
@@ -55,12 +58,55 @@ class TenantLocked(TenancyError):
         )
 
 
+class TenantNotServed(TenancyError):
+    """A request was to be bound to a tenant that is suspended."""
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(
+            f"Tenant '{tenant_id}' is suspended, so no request enters it. To serve it again, change its "
+            "`status` in tenants.yaml."
+        )
+
+
 class NoRequestScope(TenancyError):
     """Authentication found no open scope to put the tenant in."""
 
     def __init__(self) -> None:
         super().__init__(
             "No request scope is open. Put 'tenancy.middleware.TenantScopeMiddleware' first in MIDDLEWARE."
+        )
+
+
+class NoDefaultDatabase(TenancyError, ImproperlyConfigured):
+    """Something used the alias "default": a short form of Django's, or a command without ``--database``."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no default database. In code use tenant_atomic(), tenant_on_commit(), control_atomic() "
+            "or control_on_commit() of tenancy.transactions, and connections[alias] for a connection."
+        )
+
+
+class TransactionLeftOpen(TenancyError):
+    """A scope ended inside a transaction that began in it."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"A transaction on '{alias}' was open when the block or request in which it began ended, and was "
+            "rolled back. Begin and end it inside, with `with`."
+        )
+
+
+class ScopeEnded(TenancyError):
+    """A connection was used after the scope that it belonged to."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"This connection to '{alias}' was given back when the block or request that opened it ended. "
+            "Ask `django.db.connections` for one where you use it."
         )
 
 

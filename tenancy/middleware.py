@@ -15,7 +15,6 @@ from django.utils.decorators import sync_and_async_middleware
 
 from tenancy import live, log
 from tenancy.context import request_scope
-from tenancy.databases import drop_outdated_connections
 from tenancy.streams import carry_stream
 
 #: A proxy's id of the request is kept when it can do no harm in a log or a header.
@@ -48,7 +47,6 @@ def TenantScopeMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callabl
 
     def serve(request: HttpRequest) -> HttpResponseBase:
         live.refresh()
-        drop_outdated_connections()
         request_id = _request_id(request)
         with request_scope(request_id), _noted(request):
             response: HttpResponseBase = get_response(request)

@@ -37,6 +37,7 @@ from django.test import override_settings
 from tenancy import stamp
 from tenancy.context import current_tenant, tenant_context
 from tenancy.planes import CONTROL_ALIAS
+from tenancy.pool import pool
 from tenancy.registry import Registry, get_registry
 from tenancy.tenant import Tenant
 
@@ -94,6 +95,14 @@ def django_db_setup(
 
 
 @pytest.fixture(autouse=True)
+def _fresh_pool() -> Iterator[None]:
+    """What one test found unreachable the next may not, and its idle connections are nobody's."""
+    yield
+    pool.discard_idle()
+    pool.reset_breakers()
+
+
+@pytest.fixture(autouse=True)
 def _no_tenant_left() -> Iterator[None]:
     """Every test starts and ends with an empty context, whatever it did."""
     assert current_tenant() is None, "A tenant was left in context by an earlier test or fixture."
@@ -141,11 +150,14 @@ def repointed(alias: str, **changes: Any) -> Iterator[None]:
     connection = connections[alias]
     before = {name: connection.settings_dict[name] for name in changes}
     connection.close()
+    pool.discard_idle(alias)
     connection.settings_dict.update(changes)
     try:
         yield
     finally:
         connection.close()
+        pool.discard_idle(alias)
+        pool.reset_breakers()
         connection.settings_dict.update(before)
 
 
@@ -201,6 +213,7 @@ class _Maker(ABC):
 
     def drop(self) -> None:
         self.connection.close()
+        pool.discard_idle(self.alias)
         self.remove()
         self.settings["NAME"] = self.real_name
 

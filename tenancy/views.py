@@ -8,6 +8,7 @@ from typing import Any
 from django.db import Error, connections
 from django.http import HttpRequest, JsonResponse
 
+from tenancy.exceptions import DatabaseBusy
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry, get_source
 from tenancy.rest.errors import method_not_allowed
@@ -61,6 +62,8 @@ def _control_answers() -> bool:
     try:
         with connections[CONTROL_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
+    except DatabaseBusy:
+        return True  # it is there, and has work: taking this process away would give the others more
     except Error:
         logger.exception("Not ready, the control plane does not answer.")
         return False

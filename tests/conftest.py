@@ -2,5 +2,10 @@ import os
 
 pytest_plugins = ["tenancy.testing", "users.testing", "catalog.testing"]
 
-# Minutes, and servers of its own: asked for by name (``make test-swarm``, which CI runs).
-collect_ignore = [] if "SWARM_REQUESTS" in os.environ else ["swarm"]
+# Asked for by name: minutes, and servers of its own (``make test-swarm``); packages of the system's
+# (``make test-system``). CI runs both.
+collect_ignore = [
+    folder
+    for folder, asked_for in (("swarm", "SWARM_REQUESTS"), ("system", "SYSTEM_TESTS"))
+    if asked_for not in os.environ
+]

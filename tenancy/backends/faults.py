@@ -17,6 +17,7 @@ class Fault(enum.Enum):
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
     MIGRATING = "migrating"
+    READ_ONLY = "read only"
     CONFLICT = "conflict"
     BAD_VALUE = "bad value"
     UNKNOWN = "unknown"
@@ -29,7 +30,7 @@ _SQLSTATES = {
     "42501": Fault.UNAVAILABLE,  # insufficient_privilege: the role was not given what is there
     "3D000": Fault.UNAVAILABLE,  # invalid_catalog_name: no such database
     "3F000": Fault.UNAVAILABLE,  # invalid_schema_name
-    "25006": Fault.UNAVAILABLE,  # read_only_sql_transaction: a standby, or set so on the server
+    "25006": Fault.READ_ONLY,  # read_only_sql_transaction: as we set it, a standby, or set so on the server
     "25P03": Fault.BUSY,  # idle_in_transaction_session_timeout
     "57014": Fault.BUSY,  # query_canceled: the statement timeout
     "55P03": Fault.BUSY,  # lock_not_available: the lock timeout
@@ -55,7 +56,7 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_CORRUPT: Fault.UNAVAILABLE,
     sqlite3.SQLITE_IOERR: Fault.UNAVAILABLE,
     sqlite3.SQLITE_FULL: Fault.UNAVAILABLE,
-    sqlite3.SQLITE_READONLY: Fault.UNAVAILABLE,
+    sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
     sqlite3.SQLITE_PERM: Fault.UNAVAILABLE,
     sqlite3.SQLITE_CONSTRAINT: Fault.CONFLICT,
     sqlite3.SQLITE_TOOBIG: Fault.BAD_VALUE,

@@ -3,10 +3,8 @@
 A connection refuses to work for anybody but its tenant, not only when a cursor is opened but at every
 statement, every fetch and every commit: a cursor that was kept over a change of context is dead.
 
-Private API, read in Django 5.2.19 (``django/db/backends/base/base.py``, ``django/db/backends/utils.py``):
-``connect`` opens the physical connection; ``ensure_connection`` is called before every cursor, savepoint
-and ``atomic()``; ``validate_no_broken_transaction`` before every statement; ``wrap_database_errors`` turns
-the driver's errors into Django's, and as a function wraps every fetch.
+Private API, read in Django 5.2.19 (``django/db/backends/base/base.py``): ``ensure_connection`` is called
+before every cursor, savepoint and ``atomic()``; ``validate_no_broken_transaction`` before every statement.
 """
 
 from __future__ import annotations
@@ -14,17 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
-from django.db.utils import DatabaseErrorWrapper, Error
+from django.db.utils import Error
 
 from tenancy import stamp
+from tenancy.backends.cursors import AliasErrorWrapper, GuardedCursor, GuardedDebugCursor
 from tenancy.backends.faults import Fault, classify
+from tenancy.backends.pooled import PooledWrapper
 from tenancy.context import carry, current_frame, current_tenant, in_request
 from tenancy.exceptions import (
-    DatabaseBusy,
     DatabaseUnavailable,
     NoTenant,
     TenancyError,
@@ -33,68 +30,9 @@ from tenancy.exceptions import (
 )
 from tenancy.planes import CONTROL_ALIAS
 
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper as Base
-else:
-    Base = object
 
-
-class AliasErrorWrapper(DatabaseErrorWrapper):
-    """Django's translation of driver errors, which also notes on the error whose database it was."""
-
-    wrapper: TenancyWrapper
-
-    def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        # Asked when it is called, not when it is taken: ``fetch = cursor.fetchone`` can be kept as well.
-        def fetch(*args: Any, **kwargs: Any) -> Any:
-            wrapper = self.wrapper
-            if current_frame().tenant_id != wrapper.proven:
-                wrapper.require_admission()
-            with self:
-                return func(*args, **kwargs)
-
-        return fetch
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            return
-        try:
-            super().__exit__(exc_type, exc_value, traceback)
-        except Error as error:
-            error.alias = self.wrapper.alias  # type: ignore[attr-defined]
-            raise
-
-
-class GuardedRows:
-    """Mixed into Django's cursor wrappers: iterating fetches row by row, past what wraps other fetches."""
-
-    def __iter__(self) -> Iterator[Any]:
-        for row in super().__iter__():  # type: ignore[misc]
-            self.db.require_admission()  # type: ignore[attr-defined]
-            yield row
-
-
-class GuardedCursor(GuardedRows, CursorWrapper):
-    pass
-
-
-class GuardedDebugCursor(GuardedRows, CursorDebugWrapper):
-    pass
-
-
-class TenancyWrapper(Base):
+class TenancyWrapper(PooledWrapper):
     """Mixed into Django's ``DatabaseWrapper`` of each engine."""
-
-    Database: Any  # the driver's module, as Django names it
-
-    #: In maintenance (migrations, provisioning) a database may be made and a statement may take its
-    #: time. Set by ``tenancy.connections.maintenance`` only.
-    maintenance = False
 
     #: The tenant whose this physical connection has shown itself to be; empty until then. Set to the alias
     #: while it is being set up: Django opens cursors then, which must not shake hands yet. It is compared
@@ -118,21 +56,6 @@ class TenancyWrapper(Base):
     @cached_property
     def wrap_database_errors(self) -> AliasErrorWrapper:
         return AliasErrorWrapper(self)
-
-    def connect(self) -> None:
-        self.proven = self.alias
-        try:
-            super().connect()
-        except self.Database.Error as exc:
-            self._discard()
-            if classify(exc) is Fault.BUSY:
-                raise DatabaseBusy(self.alias) from exc
-            raise DatabaseUnavailable(self.alias) from exc
-        except BaseException:
-            # Half set up: the next caller must not take it for one that has shaken hands.
-            self._discard()
-            raise
-        self.proven = ""
 
     def ensure_connection(self) -> None:
         if self.connection is not None and current_frame().tenant_id == self.proven:
@@ -199,6 +122,8 @@ class TenancyWrapper(Base):
                     super().set_autocommit(autocommit, *args, **kwargs)
         else:
             super().set_autocommit(autocommit, *args, **kwargs)
+        if self.orphaned:
+            self.close_when_done()
 
     @contextmanager
     def _undo(self) -> Iterator[None]:
@@ -216,20 +141,24 @@ class TenancyWrapper(Base):
 
     def _shake_hands_once(self) -> None:
         if not self.admitted and current_tenant() is not None and self.alias != CONTROL_ALIAS:
+            if self.read_only is not self.must_be_read_only() and not self.in_atomic_block:
+                # It was opened outside of the context.
+                self.close()
+                self.connect()
             self.proven = self.alias
             try:
                 stamp.shake_hands(self)
             except Error as exc:
                 lacks_tables = classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating)
                 lacks_schema = lacks_tables and not self.in_atomic_block and not stamp.has_schema(self)
-                self._discard()
+                self.discard()
                 if lacks_schema:
                     raise DatabaseUnavailable(self.alias, "its schema is not there") from exc
                 if lacks_tables:
                     raise TenantMigrating(self.alias, "has no stamp or no migrations yet") from exc
                 raise
             except BaseException:
-                self._discard()
+                self.discard()
                 raise
 
     def get_autocommit(self) -> bool:
@@ -248,9 +177,3 @@ class TenancyWrapper(Base):
                 raise NoTenant(f"The database '{self.alias}'")
         elif tenant.id != self.alias:
             raise WrongTenant("The database", self.alias, tenant.id)
-
-    def _discard(self) -> None:
-        self.proven = ""
-        raw: Any = self.connection
-        if raw is not None:
-            self.close()

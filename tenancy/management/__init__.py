@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error
 
 from tenancy.backends.faults import Fault, classify
-from tenancy.exceptions import DatabaseFault, TenancyError
+from tenancy.exceptions import DatabaseFault, NoDefaultDatabase, TenancyError
 
 
 class Utility(ManagementUtility):
@@ -32,15 +32,14 @@ def execute(argv: list[str]) -> None:
             Utility(argv).execute()
         finally:
             sys.stdout.flush()  # here a reader that left is an error; when Python exits, it is noise
+    except NoDefaultDatabase as exc:
+        from django.conf import settings
+
+        from tenancy.management.alias import name_the_aliases
+
+        sys.stderr.write(f"error: {exc} {name_the_aliases(settings.DATABASES)}\n")
+        sys.exit(2)
     except ImproperlyConfigured as exc:
-        if "supply the ENGINE value" in str(exc):
-            # Django's words for its dummy backend: the command used the alias "default".
-            from django.conf import settings
-
-            from tenancy.management.alias import name_the_aliases
-
-            sys.stderr.write(f"error: There is no default database. {name_the_aliases(settings.DATABASES)}\n")
-            sys.exit(2)
         sys.exit(f"error: {exc}")
     except DatabaseFault as exc:
         sys.exit(f"error: {exc}{_reason(exc)}")

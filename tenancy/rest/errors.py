@@ -17,6 +17,7 @@ from tenancy.context import current_tenant
 from tenancy.exceptions import RegistryUnavailable
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.rest.constraints import explain
+from tenancy.tenant import Status
 
 logger = logging.getLogger("tenancy.api")
 
@@ -81,8 +82,15 @@ class TenantMigrating(ApiError):
     retry_after = 5
 
 
+class TenantReadOnly(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "tenant_read_only"
+    default_detail = "This tenant can be read but not changed at the moment."
+
+
 _TENANT_FAULTS: dict[Fault, type[ApiError]] = {
     Fault.UNAVAILABLE: TenantUnavailable,
+    Fault.READ_ONLY: TenantUnavailable,  # and the tenant is not: a standby, or a disk that went bad
     Fault.BUSY: TenantBusy,
     Fault.MIGRATING: TenantMigrating,
 }
@@ -139,6 +147,8 @@ def _from_database(exc: DatabaseError) -> ApiError | exceptions.ValidationError 
             return exceptions.ValidationError("A value is out of range, or not allowed.")
         case Fault.UNKNOWN:
             return None
+        case Fault.READ_ONLY if (tenant := current_tenant()) and tenant.status is Status.READ_ONLY:
+            return TenantReadOnly()
     logger.warning("Database '%s' is %s: %s", alias, fault.value, exc, exc_info=exc)
     if alias == CONTROL_ALIAS:
         return ControlUnavailable()

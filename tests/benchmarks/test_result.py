@@ -15,7 +15,8 @@ def test_a_goal_is_met_by_the_end_of_the_interval_not_by_its_middle():
 
 
 def test_never_meets_no_goal():
-    assert not Goal.at_most("served again", 2, float("inf"), " s").is_met
+    goal = Goal.at_most("served again", 2, float("inf"), " s")
+    assert (goal.found, goal.is_met) == ("never", False)
 
 
 def test_answers_are_alike_when_names_and_counts_are():

@@ -21,10 +21,9 @@ from django.db import connections
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from tenancy.context import current_tenant, enter_request, request_scope, tenant_context
+from tenancy.context import carry, current_tenant, enter_request, request_scope, tenant_context
 from tenancy.exceptions import NoTenant, TenantLocked, WrongTenant
 from tenancy.registry import get_registry
-from tenancy.threads import in_thread
 from tenancy.transactions import tenant_atomic, tenant_on_commit
 from tests.isolation.worlds import TENANTS, empty
 from tests.workshop.models import Label, Maker, Tool
@@ -407,7 +406,7 @@ class TenantsMachine(RuleBasedStateMachine):
                 seen.append(None)
 
         seen: list[int | None] = []
-        thread = threading.Thread(target=in_thread(count) if carried else count)
+        thread = threading.Thread(target=carry(count) if carried else count)
         thread.start()
         thread.join()
         assert seen == [len(self.names[self.current]) if carried and self.current else None]

@@ -209,10 +209,11 @@ def _() -> None:
     f"{TENANCY}/test_live.py::test_a_repointed_tenant_is_not_served_over_its_old_connection",
 )
 def _() -> None:
-    from tenancy import middleware
-    from users import authentication
+    from tenancy.backends.wrapper import TenancyWrapper
+    from tenancy.registry import registry_changed
 
-    middleware.drop_outdated_connections = authentication.drop_outdated_connections = lambda: None
+    registry_changed.receivers = []
+    TenancyWrapper.is_current = lambda _: True  # type: ignore[method-assign]
 
 
 @mutant(
@@ -339,41 +340,60 @@ def _() -> None:
     TenancyWrapper.on_commit = BaseDatabaseWrapper.on_commit
 
 
+# The pool.
+
+CONNECTIONS = f"{TENANCY}/test_connections.py"
+
+
 @mutant(
-    "parked-in-the-middleware",
-    "a connection stays with its thread until its call is over",
-    f"{TENANCY}/test_middleware.py::test_a_cancelled_requests_connection_is_not_handed_on",
+    "parked-in-use",
+    "a connection in use is given to nobody",
+    f"{CONNECTIONS}::TestAnAsyncRequest::test_cancelled_in_a_query_hands_nothing_on",
 )
 def _() -> None:
-    """What a naive pool does: when the scope ends it hands the request's connection to the next request, while
-    the thread of a cancelled one is still inside a query."""
-    from django.db import connections
+    """When the scope ends its connection goes to the next request, while the thread of a cancelled one is still
+    inside a query."""
+    from tenancy.backends.wrapper import TenancyWrapper
 
-    from tenancy import middleware
+    TenancyWrapper._is_in_order = lambda _: True  # type: ignore[method-assign]
 
-    opened: dict[str, Any] = {}
-    parked: dict[str, Any] = {}
-    create, scope = connections.create_connection, middleware.request_scope
 
-    def create_or_take(alias: str) -> Any:
-        if alias in parked:
-            connection = parked.pop(alias)
-            connection.inc_thread_sharing()
-            return connection
-        opened[alias] = create(alias)
-        return opened[alias]
+@mutant(
+    "parked-in-one-place",
+    "an idle connection goes to its own tenant only",
+    f"{CONNECTIONS}::TestABlock::test_hands_it_to_another_thread_too_which_finds_its_own_tenants_rows",
+)
+def _() -> None:
+    from tenancy.pool import Pool
 
-    @contextmanager
-    def request_scope(request_id: str = "") -> Iterator[None]:
-        try:
-            with scope(request_id):
-                yield
-        finally:
-            parked.update(opened)
-            opened.clear()
+    own = Pool.take
 
-    connections.create_connection = create_or_take
-    middleware.request_scope = request_scope
+    def take(self: Any, alias: str) -> Any:
+        return own(self, next((connection.alias for connection, _ in self._idle.values()), alias))
+
+    Pool.take = take  # type: ignore[method-assign]
+
+
+@mutant(
+    "old-entry-kept",
+    "a connection made from an old entry goes to nobody",
+    f"{CONNECTIONS}::test_a_connection_to_where_the_tenant_was_before_is_not_kept",
+)
+def _() -> None:
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper.is_current = lambda _: True  # type: ignore[method-assign]
+
+
+@mutant(
+    "read-only-written",
+    "a connection of a read-only tenant refuses writes",
+    f"{CONNECTIONS}::TestAReadOnlyTenant::test_is_not_written_by_whatever_way",
+)
+def _() -> None:
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper.must_be_read_only = lambda _: False  # type: ignore[method-assign]
 
 
 @mutant(

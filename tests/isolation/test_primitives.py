@@ -90,6 +90,11 @@ class Thread:
     def in_thread(self, work: Callable[[], Any]) -> Any:
         def work_and_close() -> None:
             try:
+                # Outside of all blocks, so that they stay with the thread: what is kept over a block's end
+                # whose connection was the block's is dead whoever comes next
+                # (tests/tenancy/test_connections.py).
+                for alias in ("acme", "globex"):
+                    connections[alias].ensure_connection()
                 results.append(work())
             finally:
                 connections.close_all()

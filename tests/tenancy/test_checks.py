@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
-from django.db import models
+from django.db import connections, models
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
@@ -23,6 +23,7 @@ from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.models import TenantModel
 from tenancy.querysets import TenantQuerySet
 from tenancy.registry import Registry
+from tenancy.testing import databases
 from users.models import User
 
 PROBLEMS = [Problem(3, "tenants.acme", "this id is reserved; choose another"), Problem(9, "", "not YAML")]
@@ -82,6 +83,11 @@ FAULTS = {
     "E004 none": (checks.check_middleware, {"MIDDLEWARE": []}),
     "E005": (checks.check_router, {"DATABASE_ROUTERS": []}),
     "E006": (checks.check_tenant_apps, {"TENANT_APPS": ["catalog", "catalogue"]}),
+    "E020": (checks.check_pool_settings, {"TENANCY_POOL_SIZE": 0}),
+    "E020 text": (checks.check_pool_settings, {"TENANCY_POOL_WAIT": "1"}),
+    "E020 part": (checks.check_pool_settings, {"TENANCY_POOL_SIZE": 1.5}),
+    "E020 flag": (checks.check_pool_settings, {"TENANCY_BREAKER_FAILURES": True}),
+    "E021": (checks.check_pool_settings, {"TENANCY_POOL_SIZE": 3, "TENANCY_POOL_TENANT_SHARE": 4}),
     "E007": (checks.check_tenant_apps, {"TENANT_APPS": ["catalog", "sessions"]}),
 }
 
@@ -276,3 +282,20 @@ def test_e202_names_each_listed_path_that_is_not_open():
 def test_a_project_without_urls_has_no_open_path():
     with override_settings(ROOT_URLCONF=""):
         assert checks.check_open_routes() == []
+
+
+def test_settings_of_the_pool_may_be_left_out_and_fractions_of_a_second_are_numbers():
+    with override_settings(TENANCY_POOL_WAIT=0.5, TENANCY_BREAKER_SECONDS=2):
+        assert checks.check_pool_settings() == []
+
+
+@databases("control")
+def test_w022_compares_the_budget_of_all_processes_with_the_server():
+    asked = {"databases": ["control"]}
+    with override_settings(TENANCY_PROCESSES=3):
+        assert checks.check_connection_budget(**asked) == []
+    with override_settings(TENANCY_PROCESSES=50):
+        messages = checks.check_connection_budget(**asked)
+        assert ids(messages) == (["tenancy.W022"] if connections["control"].vendor == "postgresql" else [])
+        assert checks.check_connection_budget(databases=None) == []
+        assert all("50 processes may open 1400 connections" in message.msg for message in messages)

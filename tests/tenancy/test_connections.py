@@ -1,15 +1,44 @@
-"""Connections for a purpose, closed after it."""
+"""Whose a connection is, when it goes to the next, and when it does not."""
 
 from __future__ import annotations
 
-import pytest
-from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished
-from django.db import DatabaseError, connections, transaction
+import asyncio
+import contextlib
+import contextvars
+import hashlib
+import inspect
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from tenancy.connections import close, maintenance
-from tenancy.testing import databases
+import psycopg2
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connections, transaction
+from django.db.utils import ConnectionHandler
+from django.http import HttpResponse
+from django.test import RequestFactory, override_settings
+from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExist
+
+from catalog.models import Category
+from tenancy.backends.faults import Fault, classify
+from tenancy.connections import TenancyConnections, close, maintenance
+from tenancy.context import carry, enter_request, request_scope, tenant_context
+from tenancy.exceptions import (
+    DatabaseBusy,
+    NoTenant,
+    ScopeEnded,
+    TenantNotServed,
+    TransactionLeftOpen,
+    WrongTenant,
+)
+from tenancy.middleware import TenantScopeMiddleware
+from tenancy.pool import pool
+from tenancy.registry import Registry, get_registry
+from tenancy.tenant import Status, Tenant
+from tenancy.testing import changed_tenant, databases, twins
+from tenancy.transactions import tenant_atomic, tenant_on_commit
+
+ENGINE = connections["control"].vendor
 
 
 def is_open(alias):
@@ -53,20 +82,648 @@ def test_maintenance_ends_with_an_exception_too():
     assert not is_open("acme")
 
 
-@databases("control", "acme", transaction=True)
-def test_what_a_request_opened_under_asgi_is_closed_after_it():
-    """Its thread ends with it."""
-    for alias in ("control", "acme"):
-        connections[alias].ensure_connection()
-    request_finished.send(sender=WSGIHandler)
-    request_finished.send(sender=None)
-    assert [is_open(alias) for alias in ("control", "acme")] == [True, True]
-    request_finished.send(sender=ASGIHandler)
-    assert [is_open(alias) for alias in ("control", "acme")] == [False, False]
+@pytest.fixture(autouse=True)
+def nothing_open_yet():
+    """What a test's own set-up opened in this thread would be counted too."""
+    for connection in connections.all(initialized_only=True):
+        close(connection.alias)
+
+
+def in_new_thread(function, *args):
+    """As a server's thread, in which nothing is open and no test has a transaction."""
+
+    def run():
+        try:
+            return function(*args)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(run).result(30)
+
+
+def raw_of(alias):
+    connections[alias].ensure_connection()
+    return connections[alias].connection
+
+
+def test_the_object_is_django_s_own_and_yields_every_alias():
+    from django import db
+
+    assert db.connections is connections
+    assert isinstance(connections, ConnectionHandler)
+    assert isinstance(connections, TenancyConnections)
+    assert set(connections) == {"default", "control", "acme", "globex", "initech"}
+
+
+#: Of Django 5.2.19. Another hash: read what changed, and see whether tenancy/connections.py still says the
+#: truth.
+PRIVATE_API = {
+    BaseConnectionHandler: "08140750326d3169",
+    ConnectionHandler: "a65c7fcf9a80c8d5",
+}
+
+
+@pytest.mark.parametrize("owner", PRIVATE_API, ids=lambda owner: owner.__name__)
+def test_the_private_api_is_as_it_was_read(owner):
+    found = hashlib.sha256(inspect.getsource(owner).encode()).hexdigest()[:16]
+    assert found == PRIVATE_API[owner]
+
+
+def test_nothing_per_request_looks_at_aliases_that_are_not_open():
+    def look():
+        assert connections.all(initialized_only=True) == []
+        with tenant_context("acme"):
+            assert connections.all(initialized_only=True) == []
+            connections["acme"]
+            assert [one.alias for one in connections.all(initialized_only=True)] == ["acme"]
+
+    in_new_thread(look)
+
+
+@databases("acme", "globex", transaction=True)
+class TestABlock:
+    def test_gives_back_what_it_opened_and_the_next_of_the_same_tenant_gets_it(self):
+        def work():
+            raws = []
+            for alias in ("acme", "globex", "acme", "globex"):
+                with tenant_context(alias):
+                    raws.append(raw_of(alias))
+            return raws
+
+        acme, globex, acme_again, globex_again = in_new_thread(work)
+        assert acme is acme_again
+        assert globex is globex_again
+        assert acme is not globex
+
+    def test_hands_it_to_another_thread_too_which_finds_its_own_tenants_rows(self):
+        twins(Category, ["acme", "globex"], name=lambda tenant_id: f"of {tenant_id}")
+
+        def work(alias):
+            with tenant_context(alias):
+                return raw_of(alias), Category.objects.get().name
+
+        first, name = in_new_thread(work, "acme")
+        second, name_again = in_new_thread(work, "acme")
+        third, other_name = in_new_thread(work, "globex")
+        assert first is second
+        assert third is not first
+        assert (name, name_again, other_name) == ("of acme", "of acme", "of globex")
+
+    def test_uses_on_what_an_outer_block_has_open(self):
+        def work():
+            with tenant_context("acme"), tenant_atomic():
+                Category.objects.create(name="seen")
+                with tenant_context("globex"):
+                    raw_of("globex")
+                    with tenant_context("acme"):
+                        assert Category.objects.filter(name="seen").exists()
+                    assert pool.idle_connections() == 0
+                assert pool.idle_connections("globex") == 1
+
+        in_new_thread(work)
+
+    def test_uses_on_what_its_thread_has_open_and_leaves_it_open(self):
+        def work():
+            raw = raw_of("acme")
+            with tenant_context("acme"):
+                assert raw_of("acme") is raw
+            assert connections["acme"].connection is raw
+            assert pool.idle_connections() == 0
+
+        in_new_thread(work)
+
+    def test_leaves_a_transaction_that_began_outside_alone(self):
+        def work():
+            with transaction.atomic(using="acme"):
+                with tenant_context("acme"):
+                    Category.objects.create(name="kept")
+                assert connections["acme"].in_atomic_block
+            with tenant_context("acme"):
+                assert Category.objects.count() == 1
+
+        in_new_thread(work)
+
+    def test_is_loud_about_a_transaction_that_began_inside_and_did_not_end(self):
+        def work():
+            with pytest.raises(TransactionLeftOpen, match="acme"), tenant_context("acme"):
+                transaction.atomic(using="acme").__enter__()
+            with tenant_context("acme"):
+                assert not Category.objects.exists()
+            assert pool.idle_connections("acme") == 1
+
+        in_new_thread(work)
+
+    def test_gives_back_after_an_exception_too(self):
+        def work():
+            with contextlib.suppress(ZeroDivisionError), tenant_context("acme"), tenant_atomic():
+                Category.objects.create(name="undone")
+                1 / 0  # noqa: B018
+            assert pool.idle_connections("acme") == 1
+            with tenant_context("acme"):
+                assert not Category.objects.exists()
+
+        in_new_thread(work)
+
+
+def leave_a_cursor(kept):
+    cursor = connections["acme"].cursor()
+    cursor.execute("SELECT 1 UNION SELECT 2")
+    cursor.fetchone()
+    kept.append(cursor)
+
+
+def leave_an_iterator(kept):
+    twins(Category, ["acme"], name="one")
+    rows = Category.objects.iterator(chunk_size=1)
+    next(rows)
+    kept.append(rows)
+
+
+def leave_autocommit_off(kept):
+    connections["acme"].set_autocommit(False)
+
+
+def leave_a_transaction_of_the_drivers(kept):
+    with connections["acme"].cursor() as cursor:
+        cursor.execute("BEGIN")
+
+
+def leave_a_wrapper(kept):
+    context = connections["acme"].execute_wrapper(lambda execute, *args: execute(*args))
+    context.__enter__()
+    kept.append(context)
+
+
+def leave_it_shared(kept):
+    connections["acme"].inc_thread_sharing()
+
+
+def leave_debugging_on(kept):
+    connections["acme"].force_debug_cursor = True
+
+
+def close_it_behind_its_back(kept):
+    connections["acme"].connection.close()
+
+
+LEFT_OVER = [
+    leave_a_cursor,
+    leave_an_iterator,
+    leave_autocommit_off,
+    leave_a_transaction_of_the_drivers,
+    leave_a_wrapper,
+    leave_it_shared,
+    leave_debugging_on,
+    close_it_behind_its_back,
+]
 
 
 @databases("acme", transaction=True)
-def test_what_a_test_opened_around_a_request_is_left_open():
-    with transaction.atomic(using="acme"):
-        request_finished.send(sender=ASGIHandler)
-        assert is_open("acme")
+@pytest.mark.parametrize("leave", LEFT_OVER, ids=lambda leave: leave.__name__)
+def test_a_connection_on_which_something_is_left_over_is_closed(leave):
+    def work():
+        kept = []
+        with tenant_context("acme"):
+            raw_of("acme")
+            leave(kept)
+        assert pool.idle_connections("acme") == 0
+        assert pool.open_connections("acme") == 0
+        with tenant_context("acme"):
+            assert connections["acme"].get_autocommit()
+            Category.objects.count()
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_and_otherwise_it_is_kept():
+    """The negative control."""
+
+    def work():
+        with tenant_context("acme"):
+            Category.objects.count()
+        assert pool.idle_connections("acme") == 1
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_a_cursor_that_is_kept_over_the_end_of_its_block_is_dead():
+    def work():
+        kept = []
+        with tenant_context("acme"):
+            leave_a_cursor(kept)
+        with tenant_context("acme"), pytest.raises(Exception, match="closed"):
+            kept[0].fetchone()
+
+    in_new_thread(work)
+
+
+@databases("acme", "globex", transaction=True)
+def test_a_connection_that_was_given_back_serves_nobody_who_kept_it():
+    def work():
+        with tenant_context("acme"):
+            connection = connections["acme"]
+            connection.ensure_connection()
+        with tenant_context("globex"), pytest.raises(WrongTenant):
+            connection.cursor()
+        with tenant_context("acme"), pytest.raises(DatabaseError, match="thread"):
+            connection.cursor()  # idle in the pool: nobody's
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_callbacks_of_a_commit_run_before_it_is_given_back():
+    def work():
+        seen = []
+        with tenant_context("acme"):
+            with tenant_atomic():
+                tenant_on_commit(lambda: seen.append(Category.objects.count()))
+            assert seen == [0]
+        assert pool.idle_connections("acme") == 1
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_a_connection_to_where_the_tenant_was_before_is_not_kept():
+    def work():
+        with tenant_context("acme"):
+            raw_of("acme")
+            moved = Tenant("acme", "Acme", database=dict(connections.settings["acme"]))
+            change = override_settings(TENANCY_REGISTRY=Registry({"acme": moved}))
+            change.enable()
+        change.disable()
+        assert pool.idle_connections("acme") == 0
+
+    in_new_thread(work)
+
+
+@databases("acme", "globex", transaction=True)
+def test_what_a_thread_has_open_is_left_when_its_tenant_moved_or_went():
+    def work():
+        acme, globex = raw_of("acme"), raw_of("globex")
+        moved = Tenant("acme", "Acme", database=dict(connections.settings["acme"]))
+        later = Registry({"acme": moved, "globex": get_registry().get("globex")})
+        with override_settings(TENANCY_REGISTRY=later):
+            assert raw_of("acme") is not acme
+            assert connections["acme"].settings_dict is moved.database
+            assert raw_of("globex") is globex
+        with override_settings(TENANCY_REGISTRY=Registry({})), pytest.raises(ConnectionDoesNotExist):
+            connections["acme"]
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_a_transaction_goes_on_where_it_began():
+    def work():
+        with transaction.atomic(using="acme"):
+            before = connections["acme"]
+            with override_settings(TENANCY_REGISTRY=Registry({})):
+                assert connections["acme"] is before
+
+    in_new_thread(work)
+
+
+@databases("acme", "globex", "initech", transaction=True)
+def test_a_loop_over_aliases_outside_of_all_blocks_needs_no_more_than_the_budget():
+    def work():
+        with override_settings(TENANCY_POOL_SIZE=1):
+            for _ in range(2):
+                for alias in ("acme", "globex", "initech"):
+                    connections[alias].ensure_connection()
+                    assert pool.open_connections() == 1
+
+    in_new_thread(work)
+
+
+@databases("acme", "globex", transaction=True)
+def test_in_a_transaction_nothing_is_spared():
+    def work():
+        with (
+            override_settings(TENANCY_POOL_SIZE=1, TENANCY_POOL_WAIT=0.01),
+            transaction.atomic(using="acme"),
+            pytest.raises(DatabaseBusy),
+        ):
+            connections["globex"].ensure_connection()
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+class TestAnAsyncRequest:
+    """The scope ends in the event loop; what it opened was opened by a thread."""
+
+    def serve(self, view, **during):
+        """One request, which is cancelled when ``during`` says so."""
+
+        async def serve():
+            request = TenantScopeMiddleware(view)(RequestFactory().get("/"))
+            task = asyncio.create_task(request)
+            if begun := during.get("begun"):
+                await asyncio.to_thread(begun.wait, 10)
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            if then := during.get("then"):
+                await then()
+
+        asyncio.run(serve())
+
+    def request(self, work):
+        return TenantScopeMiddleware(self.view(work))(RequestFactory().get("/"))
+
+    def view(self, work):
+        async def view(request):
+            enter_request(get_registry().get("acme"))
+            # A thread for each request, as under ASGI.
+            await sync_to_async(work, thread_sensitive=False)()
+            return HttpResponse("ok")
+
+        return view
+
+    def test_gives_back_what_its_thread_opened(self):
+        raws = []
+        for _ in range(2):
+            self.serve(self.view(lambda: raws.append(raw_of("acme"))))
+        assert raws[0] is raws[1]
+        assert pool.open_connections("acme") == 1
+
+    def test_cancelled_in_a_query_hands_nothing_on(self):
+        """The scope ends at once, while the thread is still inside. Whoever comes next, even of the same
+        tenant, must not be given its connection; which is closed when the query is done."""
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+        raws, errors = [], []
+
+        def work():
+            raws.append(raw_of("acme"))
+            try:
+                with connections["acme"].cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                    begun.set()
+                    assert go_on.wait(10)
+                try:
+                    Category.objects.count()
+                except NoTenant as exc:
+                    errors.append(exc)
+            finally:
+                ended.set()
+
+        async def then():
+            assert pool.idle_connections("acme") == 0
+            assert pool.open_connections("acme") == 1
+            await self.request(lambda: raws.append(raw_of("acme")))
+            go_on.set()
+            assert await asyncio.to_thread(ended.wait, 10)
+
+        self.serve(self.view(work), begun=begun, then=then)
+        assert raws[0] is not raws[1]
+        assert len(errors) == 1
+        assert pool.open_connections("acme") == 1  # the cancelled one's is closed
+
+    def test_cancelled_in_a_transaction_undoes_it_and_hands_nothing_on(self):
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+        def work():
+            try:
+                with tenant_atomic():
+                    Category.objects.create(name="undone")
+                    begun.set()
+                    assert go_on.wait(10)
+            finally:
+                ended.set()
+
+        async def then():
+            assert pool.idle_connections("acme") == 0
+            go_on.set()
+            assert await asyncio.to_thread(ended.wait, 10)
+
+        self.serve(self.view(work), begun=begun, then=then)
+        assert pool.open_connections("acme") == 0
+        with tenant_context("acme"):
+            assert not Category.objects.exists()
+
+    def test_cancelled_between_two_queries_its_connection_is_others_and_dead_to_it(self):
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+        raws, errors = [], []
+
+        def work():
+            connection = connections["acme"]
+            raws.append(raw_of("acme"))
+            begun.set()
+            assert go_on.wait(10)
+            for use in (connection.cursor, Category.objects.count, connection.ensure_connection):
+                try:
+                    use()
+                except (NoTenant, ScopeEnded) as exc:
+                    errors.append(exc)
+            ended.set()
+
+        async def then():
+            assert pool.idle_connections("acme") == 1
+            await self.request(lambda: raws.append(raw_of("acme")))
+            go_on.set()
+            assert await asyncio.to_thread(ended.wait, 10)
+
+        self.serve(self.view(work), begun=begun, then=then)
+        assert raws[0] is raws[1]
+        assert len(errors) == 3
+
+
+@databases("acme", "control", transaction=True)
+def test_two_threads_of_one_scope_never_share_a_connection():
+    def work():
+        with request_scope():
+            enter_request(get_registry().get("acme"))
+            raws = [raw_of("acme")]
+            both = threading.Barrier(2)
+
+            def one():
+                raws.append(raw_of("acme"))
+                both.wait(10)
+
+            threads = [threading.Thread(target=contextvars.copy_context().run, args=(one,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            assert len({id(raw) for raw in raws}) == 3
+        assert pool.idle_connections("acme") == 3
+
+    in_new_thread(work)
+
+
+@databases("acme")
+def test_in_a_test_s_transaction_a_request_sees_what_the_test_did():
+    with tenant_context("acme"):
+        Category.objects.create(name="not committed")
+    with request_scope():
+        enter_request(get_registry().get("acme"))
+        assert Category.objects.count() == 1
+    with tenant_context("acme"):
+        assert carry(Category.objects.count)() == 1
+    assert pool.idle_connections("acme") == 0
+
+
+if ENGINE == "postgresql":
+
+    class Sampler(threading.Thread):
+        """Counts the sessions of the tenants' databases on the server, all the time, from a session of its
+        own."""
+
+        def __init__(self):
+            super().__init__()
+            self.most = 0
+            self.samples = 0
+            self.names = [connections.settings[alias]["NAME"] for alias in ("acme", "globex", "initech")]
+            params = connections["control"].get_connection_params()
+            params.pop("cursor_factory")
+            self.session = psycopg2.connect(**params)
+            self.session.autocommit = True
+            self.over = threading.Event()
+
+        def run(self):
+            with self.session.cursor() as cursor:
+                while not self.over.is_set():
+                    cursor.execute(
+                        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                        "AND datname = ANY(%s)",
+                        [self.names],
+                    )
+                    self.most = max(self.most, cursor.fetchone()[0])
+                    self.samples += 1
+
+        def __enter__(self):
+            self.start()
+            return self
+
+        def __exit__(self, *exc_info):
+            self.over.set()
+            self.join(10)
+            self.session.close()
+
+    @databases("control", "acme", "globex", "initech", transaction=True)
+    @pytest.mark.parametrize("budget", [1, 2])
+    def test_the_server_never_has_more_sessions_than_the_budget(budget):
+        for alias in ("acme", "globex", "initech"):
+            connections[alias].close()
+        served, busy = [], []
+
+        def work(number):
+            for step in range(40):
+                alias = ("acme", "globex", "initech")[(number + step) % 3]
+                try:
+                    with tenant_context(alias):
+                        served.append(Category.objects.count())
+                except DatabaseBusy:
+                    busy.append(alias)
+
+        with override_settings(TENANCY_POOL_SIZE=budget, TENANCY_POOL_WAIT=2.0), Sampler() as sampler:
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+        assert sampler.samples > 20
+        assert len(served) + len(busy) == 240
+        assert len(served) > 100
+        assert sampler.most == budget
+
+    @databases("acme", "globex", transaction=True)
+    def test_sessions_that_the_server_ended_are_replaced_without_anybody_noticing():
+        def open_and_tell():
+            with tenant_context("acme"), connections["acme"].cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                return cursor.fetchone()[0]
+
+        first = in_new_thread(open_and_tell)
+        with connections["globex"].cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 1000)", [first])
+        second = in_new_thread(open_and_tell)
+        assert first != second
+        assert pool.open_connections("acme") == 1
+
+
+@databases("acme", "globex", transaction=True)
+class TestAReadOnlyTenant:
+    def test_is_not_written_by_whatever_way(self):
+        twins(Category, ["acme", "globex"], name="before")
+
+        def work():
+            with changed_tenant("acme", status=Status.READ_ONLY), tenant_context("acme"):
+                for write in (
+                    lambda: Category.objects.create(name="new"),
+                    lambda: Category.objects.update(name="new"),
+                    lambda: Category.objects.all().delete(),
+                    lambda: Category.objects.bulk_create([Category(name="new")]),
+                    lambda: connections["acme"].cursor().execute("UPDATE catalog_category SET name = 'new'"),
+                    lambda: connections["acme"].cursor().execute("CREATE TABLE new (id integer)"),
+                ):
+                    with pytest.raises(DatabaseError) as raised:
+                        write()
+                    assert classify(raised.value) is Fault.READ_ONLY
+                assert Category.objects.get().name == "before"
+            with tenant_context("globex"):
+                Category.objects.update(name="after")
+
+        in_new_thread(work)
+
+    def test_and_one_that_is_not_is(self):
+        """The negative control."""
+
+        def work():
+            with tenant_context("acme"):
+                Category.objects.create(name="new")
+
+        in_new_thread(work)
+
+    def test_gets_no_connection_that_may_write_and_leaves_none_that_may_not(self):
+        def work():
+            with tenant_context("acme"):
+                Category.objects.count()
+            assert pool.idle_connections("acme") == 1
+            with (
+                changed_tenant("acme", status=Status.READ_ONLY),
+                tenant_context("acme"),
+                pytest.raises(DatabaseError),
+            ):
+                Category.objects.create(name="no")
+            assert pool.idle_connections("acme") == 1
+            with tenant_context("acme"):
+                Category.objects.create(name="yes")
+
+        in_new_thread(work)
+
+    def test_cannot_be_written_over_a_connection_that_was_opened_before_its_context(self):
+        def work():
+            connections["acme"].ensure_connection()
+            with (
+                changed_tenant("acme", status=Status.READ_ONLY),
+                tenant_context("acme"),
+                pytest.raises(DatabaseError),
+            ):
+                Category.objects.create(name="no")
+
+        in_new_thread(work)
+
+    def test_is_migrated_all_the_same(self):
+        def work():
+            with (
+                changed_tenant("acme", status=Status.READ_ONLY),
+                connections["acme"].cursor() as cursor,
+            ):
+                cursor.execute("DELETE FROM catalog_category")
+
+        in_new_thread(work)
+
+
+def test_a_request_is_never_bound_to_a_suspended_tenant():
+    with (
+        changed_tenant("acme", status=Status.SUSPENDED) as acme,
+        request_scope(),
+        pytest.raises(TenantNotServed, match="acme"),
+    ):
+        enter_request(acme)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from django.test import override_settings
 
 from tenancy.address import Address
 from tenancy.context import tenant_context
-from tenancy.databases import Databases, drop_outdated_connections
+from tenancy.databases import Databases
 from tenancy.exceptions import DatabaseUnavailable
 from tenancy.registry import Registry, get_registry
 from tenancy.tenant import Tenant
-from tenancy.testing import databases
 
 SECRET = "hunter2-s3cret"
 
@@ -161,87 +159,3 @@ def test_the_projects_databases_are_one():
     assert isinstance(settings.DATABASES, Databases)
     assert connections.settings is settings.DATABASES
     assert list(settings.DATABASES) == ["default", "control", *get_registry().ids]
-
-
-# Connections that tenants.yaml has overtaken.
-
-
-def in_a_thread(function):
-    """Like a server's thread: what it has open is its own, and is closed with it."""
-    found = []
-
-    def work():
-        try:
-            found.append(function())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return found[0]
-
-
-@databases("acme", transaction=True)
-def test_a_connection_to_a_tenant_that_is_gone_is_closed():
-    def work():
-        drop_outdated_connections()
-        connection = connections["acme"]
-        connection.ensure_connection()
-        with override_settings(TENANCY_REGISTRY=Registry({})):
-            drop_outdated_connections()
-            return connection.connection
-
-    assert in_a_thread(work) is None
-
-
-@databases("acme", "globex", transaction=True)
-def test_a_connection_made_from_other_settings_is_forgotten_and_others_are_kept():
-    acme, globex = get_registry().get("acme"), get_registry().get("globex")
-    repointed = Tenant("acme", "Acme", database=dict(acme.database))
-
-    def work():
-        drop_outdated_connections()
-        before = [connections[one.id] for one in (acme, globex)]
-        for connection in before:
-            connection.ensure_connection()
-        later = Registry({"acme": repointed, "globex": globex})
-        with override_settings(TENANCY_REGISTRY=later):
-            drop_outdated_connections()
-            after = [connections[one.id] for one in (acme, globex)]
-            is_open = [connection.connection is not None for connection in before]
-            return before, after, is_open, after[0].settings_dict is repointed.database
-
-    before, after, is_open, is_new = in_a_thread(work)
-    assert is_open == [False, True]
-    assert is_new
-    assert before[0] is not after[0]
-    assert before[1] is after[1]
-
-
-@databases("acme", transaction=True)
-def test_a_tenant_whose_new_url_cannot_be_used_is_no_fault_of_the_next_request():
-    def work():
-        drop_outdated_connections()
-        connection = connections["acme"]
-        connection.ensure_connection()
-        with override_settings(TENANCY_REGISTRY=Registry({"acme": tenant("acme", {"OTHER": "x"})})):
-            drop_outdated_connections()
-            with pytest.raises(DatabaseUnavailable):
-                connections["acme"]
-            return connection.connection
-
-    assert in_a_thread(work) is None
-
-
-@databases("acme", transaction=True)
-def test_a_connection_in_a_transaction_is_left_alone():
-    from django.db.transaction import atomic
-
-    def work():
-        drop_outdated_connections()
-        with atomic(using="acme"), override_settings(TENANCY_REGISTRY=Registry({})):
-            drop_outdated_connections()
-            return connections["acme"].connection is not None
-
-    assert in_a_thread(work)

@@ -10,6 +10,7 @@ import atexit
 import shutil
 import tempfile
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from django.test import override_settings
 
 from catalog.models import Category
 from tenancy import roles
+from tenancy.address import completed
 from tenancy.connections import maintenance
 from tenancy.context import tenant_context
 from tenancy.database_url import parse_database_url
@@ -49,7 +51,7 @@ PASSWORD = "pa%:ss ﬁ\u00e9\ufe00-of-"
 
 
 def parsed(url):
-    return parse_database_url(url, folder=Path("/nowhere"), environ={}, placeholders=False)
+    return completed(parse_database_url(url, folder=Path("/nowhere"), environ={}, placeholders=False))
 
 
 @contextmanager
@@ -852,8 +854,9 @@ if POSTGRESQL:
         initech, globex = schemas
         harden(initech, server.superuser_url)
         harden(globex, server.superuser_url)
+        entry = replace(initech, database=dict(initech.database))
         with repointed("initech", SCHEMA="public"):
-            assert list(verify(initech)) == ["search_path"]
+            assert list(verify(entry)) == ["search_path"]
 
     def test_a_schema_that_is_not_there_is_found(server, schemas):
         initech, globex = schemas

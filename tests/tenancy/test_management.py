@@ -18,6 +18,7 @@ from django.test import override_settings
 from tenancy import management
 from tenancy.exceptions import (
     DatabaseUnavailable,
+    NoDefaultDatabase,
     Problem,
     RegistryUnavailable,
     TenantMigrating,
@@ -202,17 +203,15 @@ def test_what_is_not_foreseen_keeps_its_traceback(monkeypatch):
 
 def test_the_alias_default_is_explained(monkeypatch, capsys):
     def fail(argv):
-        raise ImproperlyConfigured(
-            "settings.DATABASES is improperly configured. Please supply the ENGINE value."
-        )
+        raise NoDefaultDatabase
 
     monkeypatch.setattr(management.Utility, "execute", fail)
     with pytest.raises(SystemExit) as caught:
         management.execute(["manage.py", "dbshell"])
     assert caught.value.code == 2
-    assert capsys.readouterr().err == (
-        "error: There is no default database. Name one with --database: control, acme, globex, initech.\n"
-    )
+    told = capsys.readouterr().err
+    assert told.startswith("error: There is no default database. In code use tenant_atomic()")
+    assert told.endswith(" Name one with --database: control, acme, globex, initech.\n")
 
 
 def test_a_broken_pipe_exits_1_and_leaves_stdout_fit_to_close(monkeypatch):

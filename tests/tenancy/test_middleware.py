@@ -358,48 +358,6 @@ def test_a_cancelled_requests_thread_can_do_no_more(twin_products):
         assert Product.objects.get().name == "canary-acme"  # and what it had begun is undone
 
 
-@databases("acme", "globex", transaction=True)
-def test_a_cancelled_requests_connection_is_not_handed_on(twin_products):
-    """The scope of a cancelled request ends at once, while its thread is still inside a query. Whoever comes
-    next, even of the same tenant, must not be given that thread's connection."""
-    twin_products()
-    in_query, may_go_on = threading.Event(), threading.Event()
-    used = []
-
-    def work(name):
-        try:
-            connection = connections["acme"]
-            connection.ensure_connection()
-            used.append((name, connection.connection))
-            if name == "cancelled":
-                in_query.set()
-                may_go_on.wait(10)
-        finally:
-            connections["acme"].close()
-
-    async def view(request):
-        enter_request(get_registry().get("acme"))
-        # A thread for each request, as under ASGI.
-        await sync_to_async(work, thread_sensitive=False)(request.GET["name"])
-        return HttpResponse("ok")
-
-    def request(name):
-        return TenantScopeMiddleware(view)(RequestFactory().get("/", {"name": name}))
-
-    async def serve():
-        task = asyncio.create_task(request("cancelled"))
-        await asyncio.to_thread(in_query.wait, 10)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await request("next")
-        may_go_on.set()
-
-    asyncio.run(serve())
-    (_, cancelled), (_, following) = used
-    assert cancelled is not following
-
-
 @with_databases
 def test_what_django_logs_of_an_answer_says_whose_it_was(ada, cast):
     """It does so when all middleware is done, and the scope is over."""

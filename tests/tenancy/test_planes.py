@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections, transaction
 
+from tenancy.exceptions import NoDefaultDatabase
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
 
 
@@ -37,5 +38,21 @@ def test_an_app_is_the_tenants_only_when_it_is_listed():
 
 def test_there_is_no_default_database():
     assert CONTROL_ALIAS in settings.DATABASES
-    # Django's stand-in for "none": whatever is asked of it raises.
-    assert connections.settings["default"]["ENGINE"] == "django.db.backends.dummy"
+    assert connections["default"].vendor == "unknown"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: transaction.atomic().__enter__(),
+        lambda: transaction.on_commit(print),
+        lambda: connection.cursor(),
+        lambda: connections["default"].ensure_connection(),
+    ],
+    ids=["atomic", "on_commit", "connection", "connections"],
+)
+def test_whoever_uses_it_is_told_what_to_use(use):
+    with pytest.raises(
+        NoDefaultDatabase, match=r"no default database.*tenant_atomic\(\).*connections\[alias\]"
+    ):
+        use()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from django.test import override_settings
 
-from tenancy.exceptions import Problem, TenantsFileError
+from tenancy.exceptions import DatabaseBusy, Problem, TenantsFileError
 from tenancy.registry import Registry, get_registry
 from tenancy.testing import databases, repointed
 
@@ -79,3 +80,12 @@ def test_a_probe_is_read_only(client, path, method):
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_a_probe_answers_head(client, path):
     assert client.head(path).status_code == 200
+
+
+@databases("control")
+def test_a_control_plane_that_is_busy_is_there(client, monkeypatch):
+    def busy(*args):
+        raise DatabaseBusy("control")
+
+    monkeypatch.setattr("tenancy.views.connections", {"control": SimpleNamespace(cursor=busy)})
+    assert client.get("/readyz").json()["control"] == "ok"

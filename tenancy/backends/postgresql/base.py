@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import select
 import socket
 from typing import Any
 
 from django.db.backends.postgresql import base
+from psycopg2 import Error as DriverError
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from tenancy.backends.wrapper import GuardedRows, TenancyWrapper
+from tenancy.backends.cursors import GuardedRows
+from tenancy.backends.wrapper import TenancyWrapper
+from tenancy.context import current_tenant
+from tenancy.pool import pool
+from tenancy.registry import get_registry
 
 # Milliseconds. Given when the connection starts: behind a pooler a session SET would reach others.
 LIMITS = {
@@ -24,6 +33,8 @@ _MAINTENANCE_LIMITS = {
 }
 #: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
+#: Milliseconds for a server to end a session.
+_MOST_PATIENCE = 100
 
 
 def _addresses(host: str, port: str | None) -> list[str]:
@@ -37,19 +48,51 @@ def _addresses(host: str, port: str | None) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def _wait_for_end(number: int) -> None:
+    """Wait, a moment at most, until the other side of a closed connection has hung up."""
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    poll.poll(_MOST_PATIENCE)
+
+
+def _past_the_pooler(alias: str) -> dict[str, Any] | None:
+    """The settings of the entry's ``direct_url``; None where there is no pooler in between."""
+    tenant = current_tenant()
+    if tenant is None or tenant.id != alias:
+        registry = get_registry()
+        if alias not in registry:
+            return None
+        tenant = registry.get(alias)
+    return tenant.direct
+
+
 class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
     pass
 
 
 class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     debug_cursor_class = GuardedDebugCursor
+    physical = (*TenancyWrapper.physical, "isolation_level", "pooled")
+
+    #: The connection is one to a pooler that gives a session to a transaction, not to a client. What is set
+    #: when a session starts would reach nobody, or everybody: there the role's own settings count
+    #: (``roles.py``).
+    pooled = False
 
     def get_connection_params(self) -> dict[str, Any]:
-        params: dict[str, Any] = super().get_connection_params()
+        direct = _past_the_pooler(self.alias)
+        self.pooled = direct is not None and not (self.maintenance or self.read_only)
+        # What needs a session of its own goes past the pooler: it may hand each transaction another session.
+        settings = self.settings_dict if direct is None or self.pooled else direct
+        source = self if settings is self.settings_dict else base.DatabaseWrapper(settings, self.alias)
+        params: dict[str, Any] = base.DatabaseWrapper.get_connection_params(source)
         params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
-        limits = _MAINTENANCE_LIMITS if self.maintenance else LIMITS
-        start = {"search_path": self.settings_dict["SCHEMA"], **limits}
-        params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
+        if not self.pooled:
+            limits = _MAINTENANCE_LIMITS if self.maintenance else LIMITS
+            start = {"search_path": settings["SCHEMA"], **limits}
+            if self.read_only:
+                start["default_transaction_read_only"] = "on"
+            params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
         addresses = _addresses(params["host"], params.get("port"))
         if len(addresses) > 1:
             # libpq tries each address for connect_timeout seconds. Two of one second each are as long as
@@ -58,6 +101,48 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             params["hostaddr"] = ",".join(addresses[:_MOST_ADDRESSES])
             params["connect_timeout"] = 1
         return params
+
+    def chunked_cursor(self) -> Any:
+        """A server's cursor lives in a session; behind a pooler the rows are fetched at once."""
+        return self.cursor() if self.pooled else super().chunked_cursor()
+
+    def is_idle(self) -> bool:
+        raw: Any = self.connection
+        return bool(raw.info.transaction_status == TRANSACTION_STATUS_IDLE)
+
+    def sever(self) -> None:
+        """Shut the socket down, so that whoever waits for an answer hears that there will be none."""
+        raw: Any = self.connection
+        try:
+            number = raw.fileno()
+            twin = socket.socket(fileno=os.dup(number))
+        except (AttributeError, OSError, DriverError):
+            return  # it was closed meanwhile
+        with twin, contextlib.suppress(OSError, DriverError):
+            # Still the same file: its number may have gone to another connection before it was doubled.
+            if raw.fileno() == number:
+                twin.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        """A server counts a session until its process has ended, which it shows by hanging up. Where the
+        budget is spent and another waits to open one, that is waited for, so that there is never one too
+        many."""
+        raw: Any = self.connection
+        twin = None
+        in_loop = asyncio._get_running_loop() is not None  # which must not wait
+        if raw is not None and not raw.closed and pool.is_full(self.alias) and not in_loop:
+            with contextlib.suppress(OSError, DriverError):
+                twin = os.dup(raw.fileno())
+        slot, self.slot = self.slot, None
+        try:
+            super()._close()
+            if twin is not None:
+                _wait_for_end(twin)
+        finally:
+            if twin is not None:
+                os.close(twin)
+            if slot is not None:
+                pool.release(slot)
 
     def is_usable(self) -> bool:
         """Look at the socket instead of asking the server: an idle connection has nothing to say, so

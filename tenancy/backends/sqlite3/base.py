@@ -13,6 +13,8 @@ from tenancy.backends.wrapper import TenancyWrapper
 
 
 class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
+    physical = (*TenancyWrapper.physical, "file_identity", "transaction_mode", "init_commands")
+
     #: Device and inode of the open file.
     file_identity: tuple[int, int] | None = None
 
@@ -29,8 +31,17 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
+        if self.read_only:
+            connection.execute("PRAGMA query_only = ON")
         self.file_identity = self._identify_file()
         return connection
+
+    def is_idle(self) -> bool:
+        raw: Any = self.connection
+        try:
+            return not raw.in_transaction
+        except self.Database.Error:
+            return False  # somebody closed it
 
     def is_usable(self) -> bool:
         """A file that was deleted or replaced stays readable through an open connection; we must not

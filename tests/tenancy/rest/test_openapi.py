@@ -8,9 +8,12 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from openapi_schema_validator import OAS31Validator
 from rest_framework import generics, serializers
+from rest_framework.decorators import action
 from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
+from catalog.views import CategoryViewSet
 from tenancy.rest.filters import BoundedSearchFilter, StableOrderingFilter
 from tenancy.rest.serializers import StrictSerializer
 from users.models import User
@@ -145,3 +148,16 @@ def test_a_body_in_chunks_is_refused_wherever_a_body_may_be(schema):
     methods = schema["paths"]["/desk/"]
     assert "411" in methods["post"]["responses"]
     assert "411" in methods["delete"]["responses"]
+
+
+def test_an_action_of_an_apps_own_is_described():
+    class Described(CategoryViewSet):
+        @action(detail=True)
+        def tree(self, request, pk=None):
+            """Show the whole tree."""
+
+    router = SimpleRouter()
+    router.register("described", Described)
+    schema = SchemaGenerator(patterns=router.urls).get_schema(request=None, public=True)
+    operation = next(path for name, path in schema["paths"].items() if name.endswith("/tree/"))["get"]
+    assert operation["description"] == "Show the whole tree."

@@ -10,9 +10,9 @@ from django.db import connections
 
 from tenancy.context import carry, current_tenant, enter_request, in_request, request_scope, tenant_context
 from tenancy.exceptions import NoTenant
+from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.testing import databases
-from tenancy.threads import in_thread
 from tests.isolation.worlds import fill
 from tests.workshop.models import Tool
 
@@ -37,7 +37,7 @@ def test_a_thread_works_for_who_handed_it_the_work():
     fill("globex")
     for tenant_id in ("acme", "globex"):
         with tenant_context(tenant_id):
-            assert in_pool(in_thread(names)) == {f"{tool} of {tenant_id}" for tool in ("saw", "axe", "drill")}
+            assert in_pool(carry(names)) == {f"{tool} of {tenant_id}" for tool in ("saw", "axe", "drill")}
 
 
 @databases("acme", transaction=True)
@@ -48,29 +48,31 @@ def test_without_it_a_thread_has_no_tenant():
 
 
 @databases("control", "acme", transaction=True)
-def test_the_connections_it_opened_are_closed():
+def test_the_connections_it_opened_are_given_back():
     def opened():
         names()
         connections["control"].ensure_connection()
-        kept.extend([connections["acme"], connections["control"]])
 
-    kept = []
     with tenant_context("acme"):
-        in_pool(in_thread(opened))
-    assert [connection.connection for connection in kept] == [None, None]
+        in_pool(carry(opened))
+        assert [pool.idle_connections(alias) for alias in ("acme", "control")] == [1, 1]
 
 
 @databases("acme", transaction=True)
-def test_called_in_its_own_thread_it_closes_nothing():
+def test_called_in_its_own_thread_it_uses_what_is_open_there():
+    def opened():
+        connections["acme"].ensure_connection()
+        return connections["acme"]
+
     with tenant_context("acme"):
-        in_thread(names)()
+        connections["acme"].ensure_connection()
+        assert carry(opened)() is connections["acme"]
         assert connections["acme"].connection is not None
-    in_thread(current_id)()
 
 
 def test_made_without_a_tenant_it_runs_without_one():
     carried = carry(current_id)
-    assert in_pool(in_thread(current_id)) is None
+    assert in_pool(carry(current_id)) is None
     with tenant_context("acme"):
         assert carried() is None
         assert current_id() == "acme"
@@ -112,6 +114,6 @@ def test_a_coroutine_function_is_carried_too():
 def test_work_that_outlives_its_request_finds_no_tenant():
     with request_scope():
         enter_request(get_registry().get("acme"))
-        carried = in_thread(lambda: (current_id(), in_request()))
+        carried = carry(lambda: (current_id(), in_request()))
         assert in_pool(carried) == ("acme", True)
     assert in_pool(carried) == (None, True)

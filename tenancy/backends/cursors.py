@@ -1,0 +1,109 @@
+"""The cursors of our two database backends, and how errors of theirs are translated.
+
+Every fetch and every row of an iteration asks whether its connection still works for whoever is in context.
+
+Private API, read in Django 5.2.19 (``django/db/backends/utils.py``, ``django/db/utils.py``): the cursor
+wrappers' ``__init__``, ``__iter__`` and ``close``; ``DatabaseErrorWrapper`` as a block around every call of
+the driver, and as a function around every fetch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+from django.db.utils import DatabaseErrorWrapper, Error
+
+from tenancy.context import current_frame
+from tenancy.exceptions import ScopeEnded
+
+if TYPE_CHECKING:
+    from tenancy.backends.wrapper import TenancyWrapper
+
+
+class AliasErrorWrapper(DatabaseErrorWrapper):
+    """Django's translation of driver errors, which also notes on the error whose database it was."""
+
+    wrapper: TenancyWrapper
+
+    def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        # Asked when it is called, not when it is taken: ``fetch = cursor.fetchone`` can be kept as well.
+        def fetch(*args: Any, **kwargs: Any) -> Any:
+            wrapper = self.wrapper
+            if current_frame().tenant_id != wrapper.proven:
+                wrapper.require_admission()
+            with self:
+                return func(*args, **kwargs)
+
+        return fetch
+
+    def __enter__(self) -> None:
+        self.wrapper.call_started = time.monotonic()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.wrapper.call_started = 0.0
+        if exc_type is None:
+            return
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        except Error as error:
+            error.alias = self.wrapper.alias  # type: ignore[attr-defined]
+            raise
+
+
+class GuardedRows:
+    """Mixed into Django's cursor wrappers. Iterating fetches row by row, past what wraps other fetches; and a
+    connection on which a cursor is alive is not given to anybody else."""
+
+    db: TenancyWrapper
+    cursor: Any
+    _alive = False
+
+    def __init__(self, cursor: Any, db: Any) -> None:
+        super().__init__(cursor, db)  # type: ignore[call-arg]
+        # First counted, then asked: the thread that ends the scope does it the other way round, so that one
+        # of the two sees the other.
+        db.cursors += 1
+        self._alive = True
+        if db.orphaned and not db.in_atomic_block:
+            raise ScopeEnded(db.alias)
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():  # type: ignore[misc]
+            self.db.require_admission()
+            yield row
+
+    def close(self) -> None:
+        try:
+            self.cursor.close()
+        except self.db.Database.Error:
+            if self.db.connection is not None:
+                raise
+            # Its connection went before it: there is nothing left to close.
+        finally:
+            self._end()
+
+    def __del__(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._alive:
+            self._alive = False
+            self.db.cursors -= 1
+            if self.db.orphaned:
+                self.db.close_when_done()
+
+
+class GuardedCursor(GuardedRows, CursorWrapper):
+    pass
+
+
+class GuardedDebugCursor(GuardedRows, CursorDebugWrapper):
+    pass

@@ -1,0 +1,235 @@
+"""A connection that belongs to the pool, to one scope for as long as that lasts, and to one thread.
+
+When the scope (``tenancy.context``) ends it is kept for others, if nothing of what was done on it is left
+over, and closed otherwise.
+
+Private API, read in Django 5.2.19 (``django/db/backends/base/base.py``): ``connect`` opens the physical
+connection and ``_close`` closes it; ``_thread_ident`` is the thread that may use the wrapper; what
+``connect`` resets, ``welcome`` does."""
+
+from __future__ import annotations
+
+import time
+from _thread import get_ident
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import connections
+from django.db.backends.base.base import NO_DB_ALIAS
+
+from tenancy.backends.faults import Fault, classify
+from tenancy.context import current_tenant
+from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable, ScopeEnded, TransactionLeftOpen
+from tenancy.pool import Slot, pool
+from tenancy.tenant import Status
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper as Base
+else:
+    Base = object
+
+
+class PooledWrapper(Base):
+    """The half of ``TenancyWrapper`` that opens, lends and closes."""
+
+    Database: Any  # the driver's module, as Django names it
+
+    #: In maintenance (migrations, provisioning) a database may be made and a statement may take its
+    #: time. Set by ``tenancy.connections.maintenance`` only.
+    maintenance = False
+
+    #: The tenant whose this physical connection has shown itself to be; see ``TenancyWrapper``.
+    proven = ""
+
+    #: What the pool gave for this physical connection; see ``tenancy.pool``.
+    slot: Slot | None = None
+    #: How many cursors are alive.
+    cursors = 0
+    #: When the driver was called, on ``time.monotonic()``'s clock; 0 between calls. ``tenancy.watchdog``
+    #: reads it.
+    call_started = 0.0
+    #: The scope ended while this was in use by another thread, which finishes what it is at, and nothing
+    #: more.
+    orphaned = False
+
+    #: Opened for a tenant that may be read only. The server, or SQLite, then refuses every write.
+    read_only = False
+
+    #: What makes up a physical connection, and moves with it from one wrapper to another.
+    physical: tuple[str, ...] = ("connection", "proven", "autocommit", "slot", "read_only")
+
+    def connect(self) -> None:
+        """Open a connection within the pool's budget, or take over one that comes free while waiting."""
+        if self.orphaned:
+            raise ScopeEnded(self.alias)
+        if self.alias == NO_DB_ALIAS:  # Django's, to make and drop a test's database
+            self._open()
+            return
+        while True:
+            grant = pool.reserve(self.alias)
+            if grant.slot is not None:
+                self._open_in(grant.slot)
+                return
+            spare: Any = grant.connection
+            if spare.is_fit():
+                self._take_over(spare)
+                return
+            spare.discard()
+
+    def _open_in(self, slot: Slot) -> None:
+        started = time.monotonic()
+        try:
+            self._open()
+        except DatabaseUnavailable:
+            pool.failed(slot, time.monotonic() - started)
+            raise
+        except BaseException:
+            pool.abandoned(slot)
+            raise
+        self.slot = slot
+        pool.hold(slot, self)
+        pool.connected(slot)
+
+    def _open(self) -> None:
+        self.read_only = self.must_be_read_only()
+        self.proven = self.alias
+        try:
+            super().connect()
+        except self.Database.Error as exc:
+            self.discard()
+            if classify(exc) is Fault.BUSY:
+                raise DatabaseBusy(self.alias) from exc
+            raise DatabaseUnavailable(self.alias) from exc
+        except BaseException:
+            # Half set up: the next caller must not take it for one that has shaken hands.
+            self.discard()
+            raise
+        self.proven = ""
+
+    def must_be_read_only(self) -> bool:
+        """Whether the tenant in context, whose connection this is, may be read only.
+
+        It binds whoever works for the tenant. Who names the alias outside of its context, as ``migrate``
+        does, upgrades a tenant that is read only too."""
+        tenant = current_tenant()
+        return tenant is not None and tenant.status is Status.READ_ONLY and tenant.id == self.alias
+
+    def _take_over(self, other: Self) -> None:
+        """Go on with the physical connection of another wrapper, which is never of use again."""
+        for name in self.physical:
+            setattr(self, name, getattr(other, name))
+        other.orphaned = True
+        other.connection = None
+        other.slot = None
+        other.proven = ""
+        self.welcome()
+        if self.slot is not None:
+            pool.hold(self.slot, self)
+
+    def welcome(self) -> None:
+        """Begin anew on a connection that was kept, as Django's ``connect()`` does on a new one; for the
+        thread that calls."""
+        self._thread_ident = get_ident()
+        self.in_atomic_block = False
+        self.savepoint_ids = []
+        self.atomic_blocks = []
+        self.run_on_commit = []
+        self.closed_in_transaction = self.needs_rollback = self.errors_occurred = False
+        self.health_check_done = True
+        self.close_at = None  # the pool decides how old it may get
+        self.queries_log.clear()
+
+    def give_back(self) -> bool:
+        """The scope that held it is over; see ``tenancy.context.Held``."""
+        if self.connection is None:
+            return True
+        if self._thread_ident != get_ident():
+            return self._leave_thread()
+        if self._is_in_order():
+            self._thread_ident = 0  # nobody's
+            pool.park(self)
+            return True
+        left_open = self.in_atomic_block
+        self.close()
+        if left_open:
+            raise TransactionLeftOpen(self.alias)
+        return True
+
+    def _leave_thread(self) -> bool:
+        """Give it back while its thread may still be at work, as after an ASGI request that was cancelled.
+
+        Its wrapper stays that thread's, and is dead; the connection goes on in a new one. In the middle of a
+        query or a transaction it is not touched: the thread closes it when that is done.
+        """
+        self.orphaned = True
+        if not self._is_in_order():
+            self.close_when_done()
+            return self.connection is None
+        fresh = type(self)(self.settings_dict, self.alias)
+        fresh._take_over(self)
+        fresh._thread_ident = 0
+        pool.park(fresh)
+        return True
+
+    def close_when_done(self) -> None:
+        """Close a connection whose scope is over, unless its thread is still in the middle of something."""
+        if not self.cursors and not self.in_atomic_block and self.autocommit and not self.call_started:
+            self.discard()
+
+    def _is_in_order(self) -> bool:
+        """Whether nothing is left over that the next one would find."""
+        return (
+            not self.cursors
+            and not self.in_atomic_block
+            and bool(self.autocommit)
+            and not self.run_on_commit
+            and not self.needs_rollback
+            and not self.execute_wrappers
+            and not self.call_started
+            and not self.maintenance
+            and not self.force_debug_cursor
+            and not self.allow_thread_sharing
+            and self.is_idle()
+            and (not self.errors_occurred or self.is_usable())
+            and self.is_current()
+        )
+
+    def is_fit(self) -> bool:
+        """See ``tenancy.pool.Poolable``."""
+        return self.is_current() and self.read_only is self.must_be_read_only() and self.is_usable()
+
+    def is_current(self) -> bool:
+        """Whether it was made from the tenant's entry as it stands: one from an old entry goes to nobody."""
+        try:
+            return connections.settings.get(self.alias) is self.settings_dict
+        except DatabaseUnavailable:
+            return False  # whoever asks for that tenant is told
+
+    def is_spare(self) -> bool:
+        """Whether it could be closed and opened again without anybody noticing."""
+        return self.connection is not None and self._thread_ident == get_ident() and self._is_in_order()
+
+    def is_idle(self) -> bool:
+        """Whether the driver knows of no transaction."""
+        raise NotImplementedError
+
+    def is_usable(self) -> bool:
+        raise NotImplementedError
+
+    def sever(self) -> None:
+        """Make a call that another thread is stuck in fail. Engines that cannot get stuck do nothing."""
+
+    def _close(self) -> None:
+        slot, self.slot = self.slot, None
+        try:
+            super()._close()  # type: ignore[misc]
+        finally:
+            if slot is not None:
+                pool.release(slot)
+
+    def discard(self) -> None:
+        """Close it physically, in whatever state it is. For whoever alone has it."""
+        self.proven = ""
+        self._thread_ident = get_ident()
+        raw: Any = self.connection
+        if raw is not None:
+            self.close()

@@ -1,0 +1,471 @@
+"""One pool of connections for all tenants, and a share of its own for the control plane.
+
+Connections are few and tenants are many, so a process keeps a budget. What nobody uses is kept for whoever
+works for the same tenant next; beyond the budget the one that was idle longest is closed, never one in use. A
+tenant may have a share only, so that a slow or greedy one leaves room for the others. Whoever finds no room
+waits a moment, in turn, and is then told that it is busy.
+
+What is kept are whole wrappers (``tenancy.backends.wrapper``), whose physical connection has shown whose it
+is; the pool hands one to callers for the same alias only, and knows nothing else about it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tenancy.breaker import Breaker, State
+from tenancy.conf import conf
+from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
+from tenancy.planes import CONTROL_ALIAS
+
+
+class Poolable(Protocol):
+    """A connection, as the pool sees it."""
+
+    alias: str
+    slot: Slot | None
+
+    def is_fit(self) -> bool:
+        """Whether it can be handed to the running code; asks nothing of the server."""
+
+    def discard(self) -> None:
+        """Close it physically, which gives its slot back."""
+
+
+class Slot:
+    """Leave to have one physical connection open."""
+
+    __slots__ = ("__weakref__", "alias", "holder", "opened_at", "spent")
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.opened_at = time.monotonic()
+        #: Given back, or passed on to another alias.
+        self.spent = False
+        #: The wrapper, for those who look after open connections; it dies when the wrapper does.
+        self.holder: weakref.ref[Any] | None = None
+
+
+@dataclass
+class Account:
+    """What one alias has and wants. Kept while there is anything to know."""
+
+    alias: str
+    open: int = 0
+    #: Of those, how many are still connecting, and since when the first of them.
+    connecting: int = 0
+    connecting_since: float = 0.0
+    #: Of those, how many have been in one and the same call for longer than anybody waits.
+    stuck: int = 0
+    #: The last parked is the first taken, so that the rest may age.
+    idle: list[Poolable] = field(default_factory=list)
+    breaker: Breaker | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a caller was given: room for a new connection, or a connection that was idle.
+
+    ``victim`` must be closed before a new one is opened: its room is the room.
+    """
+
+    slot: Slot | None = None
+    connection: Poolable | None = None
+    victim: Poolable | None = None
+
+
+class _Waiter:
+    """A caller in the queue. Its lock is released when it was served, or has nothing to hope for."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.grant: Grant | None = None
+        self.hopeless = False
+        self.served = threading.Lock()
+        self.served.acquire()
+
+
+@dataclass
+class Counters:
+    """What happened since the process started."""
+
+    taken: int = 0
+    opened: int = 0
+    evicted: int = 0
+    aged: int = 0
+    waited: int = 0
+    busy: int = 0
+    refused: int = 0
+
+
+class Pool:
+    """The connections of one process. All methods may be called by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+        #: Least recently parked first.
+        self._idle: OrderedDict[int, tuple[Poolable, float]] = OrderedDict()
+        self._open = {False: 0, True: 0}  # by whether it is the control plane's
+        self._queue: deque[_Waiter] = deque()
+        self._slots: weakref.WeakSet[Slot] = weakref.WeakSet()
+        #: Slots whose wrapper was collected as garbage. A finalizer may run anywhere, also where this thread
+        #: holds the lock, so it only notes it here.
+        self._lost: deque[Slot] = deque()
+        self.counters = Counters()
+        #: Closes a connection that the calling thread holds and does not use now; says whether there was one.
+        self.close_spare: Callable[[], bool] = lambda: False
+        #: Tells whoever looks after the pool that there is something to look at.
+        self.wake: Callable[[], None] = lambda: None
+
+    # Taking and giving back
+
+    def take(self, alias: str) -> Poolable | None:
+        """An idle connection of ``alias`` that can be used, or None. Opens nothing and never waits."""
+        while True:
+            with self._lock:
+                account = self._accounts.get(alias)
+                if account is None or not account.idle:
+                    return None
+                connection = account.idle.pop()
+                del self._idle[id(connection)]
+                self.counters.taken += 1
+            if connection.is_fit():
+                return connection
+            connection.discard()
+
+    def park(self, connection: Poolable) -> None:
+        """Keep a connection that is in order for whoever needs it next."""
+        slot = connection.slot
+        if slot is None or slot.spent or time.monotonic() - slot.opened_at > conf.max_age:
+            connection.discard()
+            return
+        with self._lock:
+            self._accounts[connection.alias].idle.append(connection)
+            self._idle[id(connection)] = (connection, time.monotonic())
+            self._serve_queue()
+
+    def reserve(self, alias: str) -> Grant:
+        """Room for a new connection to ``alias``, or an idle one that came free while waiting.
+
+        Waits ``TENANCY_POOL_WAIT`` seconds at most. Raises ``DatabaseBusy`` then, and at once where waiting
+        is futile: while a database that has no other connection takes its time to connect, or all that it has
+        are stuck. Raises ``DatabaseUnavailable`` while the breaker is open.
+        """
+        with self._lock:
+            self._collect_lost()
+            self._refuse_if_broken(alias)
+        if self.is_full(alias) and not self._has_room(alias):
+            self.close_spare()
+        grant = self._grant_or_queue(alias)
+        if isinstance(grant, _Waiter):
+            grant = self._wait(grant, conf.pool_wait)
+        if grant.victim is not None:
+            grant.victim.discard()
+        return grant
+
+    def _grant_or_queue(self, alias: str) -> Grant | _Waiter:
+        with self._lock:
+            grant = self._grant(alias)
+            if grant is not None:
+                return grant
+            if self._is_futile(alias, conf.pool_wait):
+                self.counters.busy += 1
+                raise DatabaseBusy(alias)
+            self.counters.waited += 1
+            waiter = _Waiter(alias)
+            self._queue.append(waiter)
+            return waiter
+
+    def _has_room(self, alias: str) -> bool:
+        with self._lock:
+            return self._longest_idle(alias == CONTROL_ALIAS) is not None
+
+    def connected(self, slot: Slot) -> None:
+        """The connection that ``slot`` was reserved for is open."""
+        with self._lock:
+            self.counters.opened += 1
+            account = self._accounts[slot.alias]
+            account.connecting -= 1
+            account.breaker = None
+            self._serve_queue()
+
+    def failed(self, slot: Slot, seconds: float) -> None:
+        """It could not be opened, which took this long to know."""
+        with self._lock:
+            account = self._accounts[slot.alias]
+            account.connecting -= 1
+            if account.breaker is None:
+                account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
+            if account.breaker.failed(seconds):
+                self._disappoint(slot.alias)
+            self._release(slot)
+        self.wake()
+
+    def abandoned(self, slot: Slot) -> None:
+        """It was not opened, for a reason that says nothing about the database."""
+        with self._lock:
+            self._accounts[slot.alias].connecting -= 1
+            self._release(slot)
+
+    def release(self, slot: Slot) -> None:
+        """The connection that held ``slot`` is closed."""
+        with self._lock:
+            self._release(slot)
+
+    def hold(self, slot: Slot, wrapper: Any) -> None:
+        """Remember whose slot it is, and take it back when the wrapper is collected without being closed."""
+        slot.holder = weakref.ref(wrapper, lambda _: self._lost.append(slot))
+        self._slots.add(slot)
+        self.wake()
+
+    # Looking after what is open
+
+    def discard_idle(self, alias: str | None = None) -> None:
+        """Close what is idle: of one alias, or all of it."""
+        with self._lock:
+            found = [connection for connection, _ in self._idle.values() if alias in (None, connection.alias)]
+            for connection in found:
+                self._unpark(connection)
+        for connection in found:
+            connection.discard()
+
+    def discard_aged(self) -> None:
+        """Close what has been idle for ``TENANCY_POOL_IDLE_SECONDS``."""
+        before = time.monotonic() - conf.idle_seconds
+        aged = []
+        with self._lock:
+            self._collect_lost()
+            while self._idle:
+                connection, since = next(iter(self._idle.values()))
+                if since > before:
+                    break
+                self._unpark(connection)
+                self.counters.aged += 1
+                aged.append(connection)
+        for connection in aged:
+            connection.discard()
+
+    def trip(self, alias: str) -> None:
+        """Open a database's breaker: its server was found silent."""
+        with self._lock:
+            account = self._account(alias)
+            if account.breaker is None:
+                account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
+            account.breaker.trip(silent=True)
+            self._disappoint(alias)
+        self.discard_idle(alias)
+        self.wake()
+
+    def heard(self, alias: str) -> None:
+        """A server that was silent answers again."""
+        with self._lock:
+            account = self._accounts.get(alias)
+            if account is not None and account.breaker is not None:
+                account.breaker.heard()
+
+    def silent(self) -> list[str]:
+        """The aliases whose server does not answer, as far as is known."""
+        with self._lock:
+            return [
+                alias
+                for alias, account in self._accounts.items()
+                if account.breaker is not None and account.breaker.silent
+            ]
+
+    def holders(self) -> Iterator[Any]:
+        """The wrappers that have a connection, in use or idle."""
+        for slot in list(self._slots):
+            wrapper = None if slot.spent or slot.holder is None else slot.holder()
+            if wrapper is not None:
+                yield wrapper
+
+    def note_stuck(self, stuck: dict[str, int]) -> None:
+        """How many connections of each alias are stuck in a call."""
+        with self._lock:
+            for alias, account in self._accounts.items():
+                account.stuck = stuck.get(alias, 0)
+
+    def is_full(self, alias: str) -> bool:
+        """Whether the budget that ``alias`` draws on is spent."""
+        control = alias == CONTROL_ALIAS
+        return self._open[control] >= (conf.control_size if control else conf.pool_size)
+
+    def open_connections(self, alias: str | None = None) -> int:
+        """How many connections are open: to one alias, or to all."""
+        with self._lock:
+            self._collect_lost()
+            if alias is None:
+                return sum(self._open.values())
+            account = self._accounts.get(alias)
+            return 0 if account is None else account.open
+
+    def idle_connections(self, alias: str | None = None) -> int:
+        """How many of them are idle."""
+        with self._lock:
+            if alias is None:
+                return len(self._idle)
+            account = self._accounts.get(alias)
+            return 0 if account is None else len(account.idle)
+
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to look after."""
+        return not (any(self._open.values()) or self._accounts)
+
+    def forget(self) -> None:
+        """Start anew, as in a process that was forked: the connections are the parent's, who uses them.
+
+        They are kept where nobody finds them. Collected, they would say goodbye to the server in the parent's
+        name.
+        """
+        _graveyard.append([self._idle, list(self.holders())])
+        close_spare, wake = self.close_spare, self.wake
+        self.__init__()  # type: ignore[misc]
+        self.close_spare, self.wake = close_spare, wake
+
+    def reset_breakers(self) -> None:
+        """Forget all failures; for tests."""
+        with self._lock:
+            for account in list(self._accounts.values()):
+                account.breaker = None
+                self._forget_if_empty(account)
+
+    # With the lock held
+
+    def _account(self, alias: str) -> Account:
+        account = self._accounts.get(alias)
+        if account is None:
+            account = self._accounts[alias] = Account(alias)
+        return account
+
+    def _forget_if_empty(self, account: Account) -> None:
+        if not account.open and account.breaker is None:
+            self._accounts.pop(account.alias, None)
+
+    def _grant(self, alias: str) -> Grant | None:
+        account = self._account(alias)
+        grant = self._grant_to(account)
+        if grant is None:
+            self._forget_if_empty(account)
+        return grant
+
+    def _grant_to(self, account: Account) -> Grant | None:
+        alias = account.alias
+        if account.idle:
+            connection = account.idle[-1]
+            self._unpark(connection)
+            self.counters.taken += 1
+            return Grant(connection=connection)
+        control = alias == CONTROL_ALIAS
+        if not control:
+            if account.connecting and account.connecting == account.open:
+                return None  # nobody knows yet whether it can be reached: one finds out
+            if account.open >= conf.tenant_share:
+                return None
+        victim: Poolable | None = None
+        if self.is_full(alias):
+            victim = self._longest_idle(control)
+            if victim is None:
+                return None
+            self._evict(victim)
+        if not account.connecting:
+            account.connecting_since = time.monotonic()
+        account.open += 1
+        account.connecting += 1
+        self._open[control] += 1
+        return Grant(slot=Slot(alias), victim=victim)
+
+    def _longest_idle(self, control: bool) -> Poolable | None:
+        for connection, _ in self._idle.values():
+            if (connection.alias == CONTROL_ALIAS) is control:
+                return connection
+        return None
+
+    def _evict(self, connection: Poolable) -> None:
+        self._unpark(connection)
+        self.counters.evicted += 1
+        if connection.slot is not None:
+            self._release(connection.slot, serve=False)
+
+    def _unpark(self, connection: Poolable) -> None:
+        del self._idle[id(connection)]
+        self._accounts[connection.alias].idle.remove(connection)
+
+    def _release(self, slot: Slot, *, serve: bool = True) -> None:
+        if slot.spent:
+            return
+        slot.spent = True
+        account = self._accounts[slot.alias]
+        account.open -= 1
+        self._open[slot.alias == CONTROL_ALIAS] -= 1
+        self._forget_if_empty(account)
+        if serve:
+            self._serve_queue()
+
+    def _collect_lost(self) -> None:
+        while self._lost:
+            self._release(self._lost.popleft())
+
+    def _refuse_if_broken(self, alias: str) -> None:
+        account = self._accounts.get(alias)
+        if account is None or account.breaker is None:
+            return
+        match account.breaker.state():
+            case State.OPEN:
+                self.counters.refused += 1
+                raise DatabaseUnavailable(alias, "it could not be reached a moment ago")
+            case State.HALF_OPEN:
+                account.breaker.try_once()
+
+    def _is_futile(self, alias: str, wait: float) -> bool:
+        account = self._accounts.get(alias)
+        if account is None:
+            return False
+        if account.connecting and account.connecting == account.open:
+            return time.monotonic() - account.connecting_since > wait
+        return 0 < account.open <= account.stuck
+
+    def _serve_queue(self) -> None:
+        for waiter in list(self._queue):
+            grant = self._grant(waiter.alias)
+            if grant is not None:
+                self._queue.remove(waiter)
+                waiter.grant = grant
+                waiter.served.release()
+
+    def _disappoint(self, alias: str) -> None:
+        """Whoever waits for a database that was just found unreachable need not wait longer."""
+        for waiter in list(self._queue):
+            if waiter.alias == alias:
+                self._queue.remove(waiter)
+                waiter.hopeless = True
+                waiter.served.release()
+
+    def _wait(self, waiter: _Waiter, seconds: float) -> Grant:
+        waiter.served.acquire(timeout=seconds)
+        with self._lock:
+            if waiter.grant is None and not waiter.hopeless:
+                self._queue.remove(waiter)
+        if waiter.grant is not None:
+            return waiter.grant
+        if waiter.hopeless:
+            self.counters.refused += 1
+            raise DatabaseUnavailable(waiter.alias, "it could not be reached a moment ago")
+        self.counters.busy += 1
+        raise DatabaseBusy(waiter.alias)
+
+
+_graveyard: list[Any] = []
+
+pool = Pool()
+
+os.register_at_fork(after_in_child=pool.forget)
+atexit.register(pool.discard_idle)  # so that servers hear a goodbye
