@@ -35,6 +35,7 @@ from django.db.models import Model
 from django.test import override_settings
 
 from tenancy import stamp
+from tenancy.connections import maintenance
 from tenancy.context import current_tenant, tenant_context
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.pool import pool
@@ -219,9 +220,8 @@ class _Maker(ABC):
 
     def take_over(self) -> None:
         """A clone says whose template it was; make it say whose it is."""
-        with self.connection.cursor() as cursor:
+        with maintenance(self.alias) as connection, connection.cursor() as cursor:
             cursor.execute(f"UPDATE {stamp.TABLE} SET tenant_id = %s", [self.alias])
-        self.connection.close()
 
 
 class _SQLiteMaker(_Maker):

@@ -37,8 +37,9 @@ class PooledWrapper(Base):
     #: time. Set by ``tenancy.connections.maintenance`` only.
     maintenance = False
 
-    #: The tenant whose this physical connection has shown itself to be; see ``TenancyWrapper``.
+    #: Whose this physical connection has shown itself to be; see ``TenancyWrapper``.
     proven = ""
+    witnessed = False
 
     #: What the pool gave for this physical connection; see ``tenancy.pool``.
     slot: Slot | None = None
@@ -55,7 +56,7 @@ class PooledWrapper(Base):
     read_only = False
 
     #: What makes up a physical connection, and moves with it from one wrapper to another.
-    physical: tuple[str, ...] = ("connection", "proven", "autocommit", "slot", "read_only")
+    physical: tuple[str, ...] = ("connection", "proven", "witnessed", "autocommit", "slot", "read_only")
 
     def connect(self) -> None:
         """Open a connection within the pool's budget, or take over one that comes free while waiting."""
@@ -91,6 +92,7 @@ class PooledWrapper(Base):
 
     def _open(self) -> None:
         self.read_only = self.must_be_read_only()
+        self.witnessed = False
         self.proven = self.alias
         try:
             super().connect()
@@ -98,12 +100,16 @@ class PooledWrapper(Base):
             self.discard()
             if classify(exc) is Fault.BUSY:
                 raise DatabaseBusy(self.alias) from exc
-            raise DatabaseUnavailable(self.alias) from exc
+            raise DatabaseUnavailable(self.alias, self.why_unreachable()) from exc
         except BaseException:
             # Half set up: the next caller must not take it for one that has shaken hands.
             self.discard()
             raise
         self.proven = ""
+
+    def why_unreachable(self) -> str:
+        """For the operator, as the end of a sentence."""
+        return "it cannot be reached"
 
     def must_be_read_only(self) -> bool:
         """Whether the tenant in context, whose connection this is, may be read only.

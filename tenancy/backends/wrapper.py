@@ -24,6 +24,7 @@ from tenancy.context import carry, current_frame, current_tenant, in_request
 from tenancy.exceptions import (
     DatabaseUnavailable,
     NoTenant,
+    StampMismatch,
     TenancyError,
     TenantMigrating,
     WrongTenant,
@@ -140,26 +141,45 @@ class TenancyWrapper(PooledWrapper):
         return self.debug_cursor_class(cursor, self)
 
     def _shake_hands_once(self) -> None:
-        if not self.admitted and current_tenant() is not None and self.alias != CONTROL_ALIAS:
-            if self.read_only is not self.must_be_read_only() and not self.in_atomic_block:
-                # It was opened outside of the context.
-                self.close()
-                self.connect()
-            self.proven = self.alias
-            try:
-                stamp.shake_hands(self)
-            except Error as exc:
-                lacks_tables = classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating)
-                lacks_schema = lacks_tables and not self.in_atomic_block and not stamp.has_schema(self)
-                self.discard()
-                if lacks_schema:
-                    raise DatabaseUnavailable(self.alias, "its schema is not there") from exc
-                if lacks_tables:
-                    raise TenantMigrating(self.alias, "has no stamp or no migrations yet") from exc
-                raise
-            except BaseException:
-                self.discard()
-                raise
+        if self.admitted or self.alias == CONTROL_ALIAS:
+            return
+        if current_tenant() is None:
+            self._ask_for_the_owner_once()
+            return
+        if self.read_only is not self.must_be_read_only() and not self.in_atomic_block:
+            # It was opened outside of the context.
+            self.close()
+            self.connect()
+        self.proven = self.alias
+        try:
+            stamp.shake_hands(self)
+        except Error as exc:
+            lacks_tables = classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating)
+            lacks_schema = lacks_tables and not self.in_atomic_block and not stamp.has_schema(self)
+            self.discard()
+            if lacks_schema:
+                raise DatabaseUnavailable(self.alias, "its schema is not there") from exc
+            if lacks_tables:
+                raise TenantMigrating(self.alias, "has no stamp or no migrations yet") from exc
+            raise
+        except BaseException:
+            self.discard()
+            raise
+
+    def _ask_for_the_owner_once(self) -> None:
+        """Outside of a context an alias that is named works whatever the state of its database: commands look
+        at what is not ready, and mend it. Somebody else's is refused here too; in maintenance those ask who
+        migrate and provision."""
+        if self.witnessed or self.maintenance or self.connection is None:
+            return
+        self.witnessed = True
+        try:
+            owner = stamp.read(self)
+        except Error:
+            return  # it cannot be read, so nor can the rows beside it
+        if owner is not None and owner != self.alias:
+            self.discard()
+            raise StampMismatch(self.alias)
 
     def get_autocommit(self) -> bool:
         # Django asks it of every open connection when a request starts and ends, whoever is in context.

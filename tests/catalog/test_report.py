@@ -170,10 +170,12 @@ failing = databases("control", *TENANTS, transaction=True)
 def test_a_tenant_that_fails_is_named_and_the_others_are_shown(goods, output):
     with repointed("globex", NAME="/dev/null/no_such_database"):
         out, err = run(format=output, exit_code=1)
-    assert err.splitlines() == [
-        "2 of 3 tenants answered; the totals are partial.",
-        "failed: globex: DatabaseUnavailable: The database of 'globex' is unavailable: it cannot be reached.",
-    ]
+    partial, failed = err.splitlines()
+    assert partial == "2 of 3 tenants answered; the totals are partial."
+    assert failed.startswith(
+        "failed: globex: DatabaseUnavailable: The database of 'globex' is unavailable: it"
+    )
+    assert "/dev/null" not in failed
     assert "139.93" in out
     assert "CHF" not in out
     if output == "json":

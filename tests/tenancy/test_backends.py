@@ -35,7 +35,7 @@ from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.connections import maintenance
 from tenancy.context import enter_request, request_scope, tenant_context
 from tenancy.registry import get_registry
-from tenancy.testing import databases, repointed
+from tenancy.testing import databases, empty_database, repointed
 from tests.settings import ENGINE
 from users.models import User
 
@@ -159,10 +159,11 @@ def test_the_handshake_is_one_query(acme):
 def test_a_connection_that_was_opened_by_hand_shakes_hands_when_a_tenant_enters(acme):
     with handshakes(acme) as count:
         assert select_one("acme") == (1,)
-        assert (count(), acme.admitted) == (0, False)
+        by_hand = count()
+        assert not acme.admitted
         with tenant_context("acme"):
             Category.objects.count()
-            assert (count(), acme.admitted) == (1, True)
+            assert (count(), acme.admitted) == (by_hand + 1, True)
 
 
 @committing
@@ -181,12 +182,24 @@ def test_a_connection_that_did_not_pass_is_closed_and_asked_again(acme):
 
 
 @committing
-def test_a_connection_by_hand_to_another_tenants_database_does_not_pass_later(acme):
+def test_a_connection_by_hand_to_another_tenants_database_does_not_pass(acme):
+    """As ``dumpdata --database acme`` when two entries were swapped."""
     with repointed("acme", **whereabouts("globex")):
-        select_one("acme")
+        for _ in range(2):
+            with pytest.raises(exceptions.StampMismatch):
+                select_one("acme")
+            assert acme.connection is None
         with tenant_context("acme"), pytest.raises(exceptions.StampMismatch):
             Category.objects.count()
-        assert acme.connection is None
+
+
+@committing
+def test_by_hand_a_database_without_a_stamp_or_behind_the_code_can_be_looked_at(acme, tmp_path):
+    with empty_database("acme", tmp_path):
+        if acme.vendor == "sqlite":
+            with maintenance("acme") as connection:
+                connection.ensure_connection()  # which makes the file
+        assert select_one("acme") == (1,)
 
 
 @committing

@@ -184,9 +184,8 @@ def test_run_each_says_that_a_database_is_missing_and_not_where():
     with repointed("globex", NAME="/dev/null/no_such_database"):
         outcomes = run_each(lambda _: Category.objects.count())
     assert [outcome.result for outcome in outcomes] == [Result.OK, Result.FAILED, Result.OK]
-    assert outcomes[1].error == (
-        "DatabaseUnavailable: The database of 'globex' is unavailable: it cannot be reached."
-    )
+    assert outcomes[1].error.startswith("DatabaseUnavailable: The database of 'globex' is unavailable: it")
+    assert "/dev/null" not in outcomes[1].error
 
 
 def test_run_each_lists_suspended_tenants_as_skipped():

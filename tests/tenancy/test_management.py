@@ -127,8 +127,8 @@ def test_a_database_that_is_not_there_is_one_line(manage):
     done = manage("createsuperuser", "--database", "control", "--noinput", "--email", "a@example.com")
     assert done.returncode == 1
     assert done.stderr == (
-        "error: The database of 'control' is unavailable: it cannot be reached. "
-        "(unable to open database file)\n"
+        "error: The database of 'control' is unavailable: its file is not there; "
+        "`manage.py migrate --database control` makes it. (unable to open database file)\n"
     )
 
 

@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from tenancy import stamp
+from tenancy.connections import maintenance
 from tenancy.exceptions import ForeignTables, StampMismatch, TenantNotFound
 from tenancy.provisioning import adopt
 from tenancy.testing import databases
@@ -15,7 +16,7 @@ pytestmark = databases("acme", "globex", transaction=True)
 
 
 def execute(alias, sql):
-    with connections[alias].cursor() as cursor:
+    with maintenance(alias) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
 
 
@@ -53,7 +54,8 @@ def test_it_never_changes_another_stamp():
     try:
         with pytest.raises(StampMismatch):
             adopt("globex")
-        assert stamp.read(connections["globex"]) == "acme"
+        with maintenance("globex") as connection:
+            assert stamp.read(connection) == "acme"
     finally:
         execute("globex", "UPDATE tenancy_stamp SET tenant_id = 'globex'")
 

@@ -36,6 +36,11 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         self.file_identity = self._identify_file()
         return connection
 
+    def why_unreachable(self) -> str:
+        if self._identify_file() is not None:
+            return super().why_unreachable()
+        return f"its file is not there; `manage.py migrate --database {self.alias}` makes it"
+
     def is_idle(self) -> bool:
         raw: Any = self.connection
         try:
