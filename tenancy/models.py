@@ -61,7 +61,10 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     def __eq__(self, other: object) -> bool:
         equal = super().__eq__(other)
-        return self._tenant_id == remembered_by(other) if equal is True else equal
+        if equal is not True:
+            return equal
+        ours, theirs = self._tenant_id, remembered_by(other)
+        return ours == theirs or ours is None or theirs is None  # what is nobody's is like any
 
     __hash__ = models.Model.__hash__
 

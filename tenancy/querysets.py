@@ -269,10 +269,20 @@ class TenantQuerySet(_QuerySet[M]):
         return found
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        return self._watch(super()._iterator(*args, **kwargs))  # type: ignore[misc]
+        rows = self._readable()
+        stock: Any = super() if rows is self else rows
+        found: Iterator[Any] = stock._iterator(*args, **kwargs)
+        return self._watch(found) if rows is self else found
 
     def aiterator(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        return self._awatch(super().aiterator(*args, **kwargs))
+        rows = self._readable()
+        stock: Any = super()
+        found: AsyncIterator[Any] = (
+            self._awatch(stock.aiterator(*args, **kwargs))
+            if rows is self
+            else rows.aiterator(*args, **kwargs)
+        )
+        return found
 
     def raw(
         self, raw_query: Any, params: Any = (), translations: Any = None, using: str | None = None
@@ -329,9 +339,10 @@ def _require_own_objects(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def guarded(self: Any, *objs: Any, **kwargs: Any) -> Any:
-        remembered = remembered_by(self.instance)
-        for obj in objs:
-            memory.require_database(obj, remembered_by(obj), remembered)
+        if (owner := getattr(self, "instance", None)) is not None:  # else it is an app's own `remove()`
+            remembered = remembered_by(owner)
+            for obj in objs:
+                memory.require_database(obj, remembered_by(obj), remembered)
         return method(self, *objs, **kwargs)
 
     return guarded

@@ -142,3 +142,27 @@ def test_without_memory_an_object_made_for_one_tenant_is_saved_in_another(monkey
     with tenant_context("globex"):
         label.save()
         assert Label.objects.get().name == "secret of acme"
+
+
+def test_an_object_that_is_nobodys_is_equal_by_key(labels):
+    ours, theirs = labels
+    nobodys = Label(pk=ours.pk, name="any")
+    assert nobodys == ours
+    assert nobodys == theirs
+    with tenant_context("acme"):
+        assert nobodys in list(Label.objects.all())
+
+
+@isolate_apps("tests.workshop")
+def test_a_method_remove_of_an_apps_own_is_its_own():
+    class Own(TenantManager):
+        def remove(self, *names):
+            return names
+
+    class Thing(TenantModel):
+        objects = Own()
+
+        class Meta:
+            app_label = "workshop"
+
+    assert Thing.objects.remove("a", "b") == ("a", "b")

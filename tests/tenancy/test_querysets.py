@@ -194,3 +194,11 @@ def test_a_query_can_be_printed():
         str(UNBOUND.query)
     with tenant_context("globex"):
         assert str(UNBOUND.query).endswith('ORDER BY "workshop_label"."name" ASC')
+
+
+def test_what_an_unbound_queryset_began_to_iterate_is_refused_to_another():
+    with tenant_context("acme"):
+        rows = UNBOUND.iterator(chunk_size=1)
+        next(rows)
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        next(rows)
