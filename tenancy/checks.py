@@ -403,7 +403,7 @@ def check_open_routes(**kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = [
         Error(
             f"Anyone may call '{path}', and TENANCY_OPEN_ROUTES does not list it.",
-            hint="Give the view a permission that asks for a token, or list the path.",
+            hint="Make it a DRF view (@api_view) whose permission asks for a token, or list the path.",
             id="tenancy.E201",
         )
         for path, route in sorted(found.items())

@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Poolable(Protocol):
 class Slot:
     """Leave to have one physical connection open."""
 
-    __slots__ = ("__weakref__", "alias", "holder", "opened_at", "spent")
+    __slots__ = ("alias", "holder", "opened_at", "spent")
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -116,7 +116,7 @@ class Pool:
         self._idle: OrderedDict[int, tuple[Poolable, float]] = OrderedDict()
         self._open = {False: 0, True: 0}  # by whether it is the control plane's
         self._queue: deque[_Waiter] = deque()
-        self._slots: weakref.WeakSet[Slot] = weakref.WeakSet()
+        self._slots: set[Slot] = set()
         #: Slots whose wrapper was collected as garbage. A finalizer may run anywhere, also where this thread
         #: holds the lock, so it only notes it here.
         self._lost: deque[Slot] = deque()
@@ -224,7 +224,8 @@ class Pool:
     def hold(self, slot: Slot, wrapper: Any) -> None:
         """Remember whose slot it is, and take it back when the wrapper is collected without being closed."""
         slot.holder = weakref.ref(wrapper, lambda _: self._lost.append(slot))
-        self._slots.add(slot)
+        with self._lock:
+            self._slots.add(slot)
         self.wake()
 
     # Looking after what is open
@@ -283,10 +284,9 @@ class Pool:
 
     def holders(self) -> Iterator[Any]:
         """The wrappers that have a connection, in use or idle."""
-        for slot in list(self._slots):
-            wrapper = None if slot.spent or slot.holder is None else slot.holder()
-            if wrapper is not None:
-                yield wrapper
+        with self._lock:
+            slots = list(self._slots)
+        yield from _holders(slots)
 
     def note_stuck(self, stuck: dict[str, int]) -> None:
         """How many connections of each alias are stuck in a call."""
@@ -326,7 +326,8 @@ class Pool:
         They are kept where nobody finds them. Collected, they would say goodbye to the server in the parent's
         name.
         """
-        _graveyard.append([self._idle, list(self.holders())])
+        # Without the lock: whoever held it when the process was forked is not here to let go.
+        _graveyard.append([self._idle, list(_holders(self._slots))])
         close_spare, wake = self.close_spare, self.wake
         self.__init__()  # type: ignore[misc]
         self.close_spare, self.wake = close_spare, wake
@@ -403,6 +404,7 @@ class Pool:
         if slot.spent:
             return
         slot.spent = True
+        self._slots.discard(slot)
         account = self._accounts[slot.alias]
         account.open -= 1
         self._open[slot.alias == CONTROL_ALIAS] -= 1
@@ -461,6 +463,13 @@ class Pool:
             raise DatabaseUnavailable(waiter.alias, "it could not be reached a moment ago")
         self.counters.busy += 1
         raise DatabaseBusy(waiter.alias)
+
+
+def _holders(slots: Iterable[Slot]) -> Iterator[Any]:
+    for slot in slots:
+        wrapper = None if slot.holder is None else slot.holder()
+        if wrapper is not None:
+            yield wrapper
 
 
 _graveyard: list[Any] = []

@@ -75,6 +75,21 @@ class GuardedRows:
         if db.orphaned and not db.in_atomic_block:
             raise ScopeEnded(db.alias)
 
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)  # type: ignore[misc]
+        if name in CursorWrapper.WRAP_ERROR_ATTRS:  # which ask when they are called
+            value.cursor = self  # who keeps the method keeps the cursor alive
+            return value
+        if not callable(value):
+            return value
+
+        # A driver has more ways to work than Django knows: ``copy_expert``, ``executescript``.
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self.db.require_admission()
+            return value(*args, **kwargs)
+
+        return guarded
+
     def __iter__(self) -> Iterator[Any]:
         for row in super().__iter__():  # type: ignore[misc]
             self.db.require_admission()

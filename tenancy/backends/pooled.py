@@ -233,9 +233,18 @@ class PooledWrapper(Base):
                 pool.release(slot)
 
     def discard(self) -> None:
-        """Close it physically, in whatever state it is. For whoever alone has it."""
+        """Close it physically, in whatever state it is. For whoever alone has it.
+
+        As Django's ``close()``, which refuses in an event loop: there scopes end, and cursors are collected.
+        """
         self.proven = ""
-        self._thread_ident = get_ident()
-        raw: Any = self.connection
-        if raw is not None:
-            self.close()
+        self.run_on_commit = []
+        if self.connection is None or self.closed_in_transaction:
+            return
+        try:
+            self._close()
+        finally:
+            if self.in_atomic_block:
+                self.closed_in_transaction = self.needs_rollback = True
+            else:
+                self.connection = None

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -55,6 +56,8 @@ def _bare(exc: Exception) -> Exception:
 
 def put_away(thing: Any) -> None:
     """Close an iterator or a cursor in the context and the thread that it belongs to."""
+    if isinstance(thing, FunctionType):
+        thing = getattr(thing, "cursor", thing)  # of a method that was taken from one
     if hasattr(thing, "close"):
         with tenant_context("acme"):
             thing.close()

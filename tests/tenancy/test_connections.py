@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import hashlib
 import inspect
 import threading
@@ -233,6 +234,12 @@ def leave_a_cursor(kept):
     kept.append(cursor)
 
 
+def leave_a_fetch(kept):
+    cursor = connections["acme"].cursor()
+    cursor.execute("SELECT 1 UNION SELECT 2")
+    kept.append(cursor.fetchone)
+
+
 def leave_an_iterator(kept):
     twins(Category, ["acme"], name="one")
     rows = Category.objects.iterator(chunk_size=1)
@@ -269,6 +276,7 @@ def close_it_behind_its_back(kept):
 
 LEFT_OVER = [
     leave_a_cursor,
+    leave_a_fetch,
     leave_an_iterator,
     leave_autocommit_off,
     leave_a_transaction_of_the_drivers,
@@ -483,6 +491,25 @@ class TestAnAsyncRequest:
         assert raws[0] is not raws[1]
         assert len(errors) == 1
         assert pool.open_connections("acme") == 1  # the cancelled one's is closed
+
+    def test_with_something_left_over_it_is_closed_though_its_scope_ends_in_an_event_loop(self):
+        def work():
+            connections["acme"].ensure_connection()
+            connections["acme"].execute_wrappers.append(lambda execute, *args: execute(*args))
+
+        self.serve(self.view(work))
+        assert pool.open_connections("acme") == 0
+
+    def test_a_cursor_that_is_collected_in_an_event_loop_lets_its_connection_go(self):
+        kept = []
+
+        async def then():
+            assert pool.open_connections("acme") == 1
+            kept.clear()
+            gc.collect()
+            assert pool.open_connections("acme") == 0
+
+        self.serve(self.view(lambda: leave_a_cursor(kept)), then=then)
 
     def test_cancelled_in_a_transaction_undoes_it_and_hands_nothing_on(self):
         begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from django.db import connections, transaction
 
@@ -152,3 +154,20 @@ def test_a_closed_connection_stays_closed_when_a_transaction_is_ended_in_another
     with tenant_context("globex"):
         connection.set_autocommit(True)
     assert connection.connection is None
+
+
+def test_a_kept_cursor_is_dead_by_whatever_way_the_driver_has(acme_cursor):
+    is_sqlite = connections["acme"].vendor == "sqlite"
+    with tenant_context("acme"):
+        if is_sqlite:  # not called here: it would commit the test's transaction
+            name, arguments = "executescript", ("DELETE FROM catalog_product",)
+        else:
+            name, arguments = "copy_expert", ("COPY (SELECT 1) TO STDOUT", io.StringIO())
+            acme_cursor.copy_expert(*arguments)
+        kept = getattr(acme_cursor, name)
+    with tenant_context("globex"):
+        for call in (kept, getattr(acme_cursor, name)):
+            with pytest.raises(WrongTenant):
+                call(*arguments)
+    with tenant_context("acme"):
+        assert Product.objects.count() == 1

@@ -813,6 +813,7 @@ def tenant_of(registry, old):
 
 
 @served_databases
+@override_settings(TENANCY_POOL_WAIT=20)  # eight threads on a share of four, on a machine that has other work
 def test_threads_serve_while_the_file_is_rewritten_and_no_data_crosses(
     yaml, tmp_path, twin_products, ada, bob
 ):

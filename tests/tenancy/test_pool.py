@@ -363,6 +363,35 @@ def test_it_is_told_of_a_fork():
     pool.abandoned(slot)
 
 
+def test_who_looks_at_what_is_open_disturbs_nobody(pool):
+    over = threading.Event()
+    seen = []
+
+    def look():
+        while not over.is_set():
+            seen.append(len(list(pool.holders())))
+
+    def work(number):
+        for step in range(300):
+            try:
+                opened(pool, f"t{number}-{step % 3}").discard()
+            except DatabaseBusy:
+                continue
+
+    watcher, failures = in_background(look)
+    threads = [in_background(work, number) for number in range(4)]
+    for thread, _ in threads:
+        thread.join(30)
+    over.set()
+    watcher.join(5)
+    assert failures == [None]
+    assert [results for _, results in threads] == [[None]] * 4
+    assert max(seen) <= 4
+    held.clear()
+    gc.collect()
+    assert list(pool.holders()) == []
+
+
 def test_many_threads_never_open_more_than_the_budget(pool):
     most = []
     lock = threading.Lock()

@@ -67,7 +67,15 @@ def _past_the_pooler(alias: str) -> dict[str, Any] | None:
 
 
 class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
-    pass
+    # Django has these two itself where it keeps a log of queries, so they are not seen as the driver's.
+
+    def copy_expert(self, *args: Any) -> Any:
+        self.db.require_admission()
+        return super().copy_expert(*args)
+
+    def copy_to(self, *args: Any, **kwargs: Any) -> Any:
+        self.db.require_admission()
+        return super().copy_to(*args, **kwargs)
 
 
 class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
