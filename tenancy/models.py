@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models, router
 from django.db.models.base import ModelBase
-from django.db.models.signals import class_prepared
+from django.db.models.signals import class_prepared, pre_save
 from django.dispatch import receiver
 
 from tenancy import memory
@@ -71,7 +71,10 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
         """As Django's, which would note for every row what its ``_state.db`` says already."""
-        if cls.__init__ is not _tenant_init or len(values) != len(cls._meta.concrete_fields):
+        is_plain = cls.__dict__.get("_is_plain")
+        if is_plain is None:
+            is_plain = cls._is_plain = _is_plain(cls)  # type: ignore[attr-defined]
+        if not is_plain or len(values) != len(cls._meta.concrete_fields):
             new = super().from_db(db, field_names, values)
             new._made_for = None
             return new
@@ -123,11 +126,17 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
         super().validate_constraints(exclude=exclude)
 
 
+def _is_plain(model: type[models.Model]) -> bool:
+    """Whether no class but ours and Django's says how its objects are made. Only then may the way from ours
+    to Django's be cut short: a mixin may stand in between."""
+    own = {TenantModel, *models.Model.__mro__}
+    return not any({"__init__", "from_db"} & vars(base).keys() for base in model.__mro__ if base not in own)
+
+
 # Found once: to look one up on a class with a metaclass costs as much as a call, and ``from_db`` runs for
 # every row.
 _new: Any = object.__new__
 _stock_init: Any = models.Model.__init__
-_tenant_init: Any = TenantModel.__init__
 
 
 @receiver(class_prepared)
@@ -135,3 +144,10 @@ def _guard_files(sender: type[models.Model], **kwargs: Any) -> None:
     """Also for models that are made later; migrations do not show it."""
     if issubclass(sender, TenantModel):
         guard_file_fields(sender)
+
+
+@receiver(pre_save)
+def _require_own_database(sender: type[models.Model], instance: Any, using: str, **kwargs: Any) -> None:
+    """Also where ``save_base`` of ours is jumped over, as ``loaddata`` and deserialised objects do."""
+    if isinstance(instance, TenantModel):
+        memory.require_database(instance, instance._tenant_id, using)

@@ -50,8 +50,8 @@ def _bind(query: Any) -> None:
         query.tenant_id = current_frame().tenant_id
 
 
-class TenantQuery(sql.Query):
-    """A query that becomes SQL for one database only."""
+class RemembersTenant(sql.Query):
+    """Mixed into Django's queries: becomes SQL for one database only."""
 
     #: Set by the queryset that makes it. One that Django makes inside another (``exclude()`` over many rows)
     #: becomes SQL with the other only.
@@ -87,6 +87,18 @@ class TenantQuery(sql.Query):
         super().combine(rhs, connector)
 
 
+class TenantQuery(RemembersTenant):
+    """What a ``TenantQuerySet`` asks."""
+
+    def chain(self, klass: Any = None) -> Any:
+        # ``update()`` makes a query of another class out of this one; objects may stand in its values too.
+        return super().chain(TenantUpdateQuery if klass is sql.UpdateQuery else klass)
+
+
+class TenantUpdateQuery(RemembersTenant, sql.UpdateQuery):
+    pass
+
+
 class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
     """``raw()``, remembering its tenant like the queryset it came from."""
 
@@ -111,10 +123,12 @@ class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
         super()._fetch_all()  # type: ignore[misc]
 
 
+_STOCK = (*_QuerySet.__mro__,)
+_CUT_SHORT = {"__init__", "_clone", "__iter__", "count", "exists"}
+
 # Django's own, found once: ``super()`` looks for them at every call.
 _stock_compiler: Any = sql.Query.get_compiler
 _stock_init: Any = models.QuerySet.__init__
-_stock_clone: Any = models.QuerySet._clone  # type: ignore[attr-defined]
 _stock_iter: Any = models.QuerySet.__iter__
 _stock_count: Any = models.QuerySet.count
 _stock_exists: Any = models.QuerySet.exists
@@ -122,6 +136,10 @@ _stock_exists: Any = models.QuerySet.exists
 
 class TenantQuerySet(_QuerySet[M]):
     """What the managers of tenant models return. Subclass it for methods of your own."""
+
+    #: Whether no class but ours and Django's says how its querysets are made and read. Only then may the way
+    #: from ours to Django's be cut short: a mixin may stand in between.
+    _is_plain = True
 
     _query: Any
     _db: str | None
@@ -134,9 +152,18 @@ class TenantQuerySet(_QuerySet[M]):
         if query is None:
             query = TenantQuery(model)
         _bind(query)
-        _stock_init(self, model, query, using, hints)
+        if self._is_plain:
+            _stock_init(self, model, query, using, hints)
+        else:
+            super().__init__(model, query, using, hints)
         if hints:
             self._bind_to_hint()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._is_plain = not any(
+            _CUT_SHORT & vars(base).keys() for base in cls.__mro__ if base not in {TenantQuerySet, *_STOCK}
+        )
 
     # Binding.
 
@@ -144,12 +171,12 @@ class TenantQuerySet(_QuerySet[M]):
         """As Django's, for a class that has not changed how its querysets are made: every filter and every
         order makes a clone, and what this spares pays for the guards."""
         cls = type(self)
-        if cls.__init__ is not TenantQuerySet.__init__:
-            return _stock_clone(self)
+        if not cls._is_plain:
+            return super()._clone()  # type: ignore[misc]
         clone: Any = object.__new__(cls)
         clone.model = self.model
         clone._db = self._db
-        clone._hints = self._hints
+        clone._hints = self._hints.copy()
         clone._query = query = self.query.chain()
         clone._result_cache = None
         clone._sticky_filter = self._sticky_filter
@@ -168,6 +195,14 @@ class TenantQuerySet(_QuerySet[M]):
         return clone
 
     def _add_hints(self, **hints: Any) -> None:
+        current = current_frame().tenant_id
+        if self._tenant_id is None and current is not None:
+            # Made outside of every context, as the ``queryset`` of a ``Prefetch`` in a view's class: all
+            # tenants share it, and nothing of one may stay in it. What Django goes on with is a clone, which
+            # is bound.
+            instance = hints.get("instance")
+            memory.require_database(instance, remembered_by(instance), current)
+            return
         super()._add_hints(**hints)  # type: ignore[misc]
         self._bind_to_hint()
 
@@ -215,7 +250,11 @@ class TenantQuerySet(_QuerySet[M]):
 
     def __iter__(self) -> Iterator[Any]:
         rows = self._readable()
-        return self._watch(_stock_iter(self)) if rows is self else iter(rows)
+        return (
+            self._watch(_stock_iter(self) if self._is_plain else super().__iter__())
+            if rows is self
+            else iter(rows)
+        )
 
     def __aiter__(self) -> AsyncIterator[Any]:
         rows = self._readable()
@@ -259,13 +298,13 @@ class TenantQuerySet(_QuerySet[M]):
     def count(self) -> int:
         if self._result_cache is not None:
             self._require_context()
-        count: int = _stock_count(self)
+        count: int = _stock_count(self) if self._is_plain else super().count()
         return count
 
     def exists(self) -> bool:
         if self._result_cache is not None:
             self._require_context()
-        found: bool = _stock_exists(self)
+        found: bool = _stock_exists(self) if self._is_plain else super().exists()
         return found
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -334,14 +373,16 @@ class TenantQuerySet(_QuerySet[M]):
 
 
 def _require_own_objects(method: Callable[..., Any]) -> Callable[..., Any]:
-    """For ``remove()`` of a related manager, which looks at keys only (Django asks the router, as for
-    ``add()``, in no release)."""
+    """For ``remove()`` and ``set()`` of a related manager, which look at keys only (Django asks the router,
+    as for ``add()``, in no release)."""
 
     @functools.wraps(method)
     def guarded(self: Any, *objs: Any, **kwargs: Any) -> Any:
-        if (owner := getattr(self, "instance", None)) is not None:  # else it is an app's own `remove()`
+        if (owner := getattr(self, "instance", None)) is not None:  # else it is a method of an app's own
             remembered = remembered_by(owner)
-            for obj in objs:
+            if method.__name__ == "set" and objs:
+                objs = (tuple(objs[0]), *objs[1:])  # it may be a generator
+            for obj in objs[0] if method.__name__ == "set" and objs else objs:
                 memory.require_database(obj, remembered_by(obj), remembered)
         return method(self, *objs, **kwargs)
 
@@ -355,5 +396,6 @@ class TenantManager(models.Manager.from_queryset(TenantQuerySet)):  # type: igno
         super().__init_subclass__(**kwargs)
         # Django makes the manager of a relation as a subclass of the related model's default manager
         # (django/db/models/fields/related_descriptors.py, create_forward_many_to_many_manager).
-        if "remove" in cls.__dict__:
-            cls.remove = _require_own_objects(cls.__dict__["remove"])
+        for name in ("remove", "set"):
+            if name in cls.__dict__:
+                setattr(cls, name, _require_own_objects(cls.__dict__[name]))

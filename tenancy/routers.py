@@ -10,6 +10,7 @@ from django.db.models import Model
 from tenancy.context import current_frame, current_tenant
 from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
+from tenancy.querysets import remembered_by
 
 
 class TenantRouter:
@@ -38,12 +39,13 @@ class TenantRouter:
     db_for_write = db_for_read
 
     def allow_relation(self, obj1: Model, obj2: Model, **hints: Any) -> bool:
-        """Two objects may be related when one database holds both. A new one has no database yet and
+        """Two objects may be related when one database holds both. A new one that was made for nobody
         will get that of the tenant in context."""
         planes = {plane_of_app(obj._meta.app_label) for obj in (obj1, obj2)}
         if len(planes) > 1:
             return False
-        aliases = {obj._state.db for obj in (obj1, obj2)} - {None}
+        # A new one has no database yet, and may have been made for a tenant.
+        aliases = {remembered_by(obj) or obj._state.db for obj in (obj1, obj2)} - {None}
         tenant = current_tenant()
         if planes == {Plane.TENANT} and tenant is not None:
             aliases.add(tenant.id)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+import uuid
 
 import pytest
+from django.core import serializers
 from django.db import models
 from django.test.utils import isolate_apps
 
@@ -166,3 +168,64 @@ def test_a_method_remove_of_an_apps_own_is_its_own():
             app_label = "workshop"
 
     assert Thing.objects.remove("a", "b") == ("a", "b")
+
+
+class Tracked(models.Model):
+    """A model to mix in, as other libraries have them: it may stand before or after ours."""
+
+    class Meta:
+        abstract = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.made = True
+
+    @classmethod
+    def from_db(cls, *args, **kwargs):
+        read = super().from_db(*args, **kwargs)
+        read.was_read = True
+        return read
+
+
+@isolate_apps("tests.workshop")
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_mixin_is_asked_wherever_it_stands(labels, before):
+    bases = (Tracked, TenantModel) if before else (TenantModel, Tracked)
+    meta = type("Meta", (), {"app_label": "workshop", "managed": False, "db_table": Label._meta.db_table})
+    fields = {"name": models.CharField(max_length=50), "__module__": __name__, "Meta": meta}
+    fields["id"] = models.UUIDField(primary_key=True)
+    tracking = type("Tracking", bases, fields)
+    with tenant_context("acme"):
+        assert tracking(name="new").made
+        read = tracking.objects.get()
+        assert (read.made, read.was_read, read.name) == (True, True, "of acme")
+
+
+def test_a_deserialised_object_is_saved_for_its_own_tenant_only(labels):
+    ours, _ = labels
+    with tenant_context("acme"):
+        text = serializers.serialize("json", [ours])
+        (made,) = serializers.deserialize("json", text)
+        made.save()
+    with tenant_context("globex"):
+        with pytest.raises(WrongTenant):
+            made.save()
+        assert Label.objects.get().name == "of globex"
+
+
+def test_what_was_made_for_another_tenant_is_related_to_nothing_here(labels):
+    with tenant_context("acme"):
+        maker = Maker(pk=uuid.uuid4(), name="new of acme")
+        saw = Tool.objects.create(name="saw", maker=Maker.objects.create(pk=maker.pk, name="anna"))
+        label = Label.objects.get()
+        saw.labels.add(label)
+    with tenant_context("globex"):
+        Maker.objects.create(pk=maker.pk, name="anna of globex")
+        with pytest.raises((WrongTenant, ValueError)):
+            Tool.objects.create(name="axe", maker=maker)
+        axe = Tool.objects.create(name="axe", maker=Maker.objects.get())
+        axe.labels.add(Label.objects.get())
+        with pytest.raises(WrongTenant):
+            axe.labels.set([label])
+        axe.labels.set(one for one in Label.objects.all())
+        assert axe.labels.count() == 1

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 from django.db import models
-from django.db.models import QuerySet, sql
+from django.db.models import Case, Prefetch, Q, QuerySet, Value, When, prefetch_related_objects, sql
 
 from tenancy.context import tenant_context
 from tenancy.exceptions import NoTenant, WrongTenant
@@ -202,3 +202,93 @@ def test_what_an_unbound_queryset_began_to_iterate_is_refused_to_another():
         next(rows)
     with tenant_context("globex"), pytest.raises(WrongTenant):
         next(rows)
+
+
+SHARED = Tool.objects.order_by("name")
+PREFETCHING = Maker.objects.order_by("name").prefetch_related(Prefetch("tools", queryset=SHARED))
+
+
+def made_by(makers):
+    return {str(tool) for maker in makers for tool in maker.tools.all()}
+
+
+@pytest.mark.parametrize(
+    "makers",
+    [
+        lambda: PREFETCHING.all(),
+        lambda: Maker.objects.prefetch_related(Prefetch("tools", queryset=SHARED)),
+        lambda: Maker.objects.prefetch_related(Prefetch("tools", queryset=SHARED.filter(name__gt=""))),
+    ],
+    ids=["lookup", "queryset", "clone"],
+)
+def test_a_prefetch_whose_queryset_all_tenants_share_belongs_to_none(makers):
+    for tenant_id in ("acme", "globex", "acme"):
+        with tenant_context(tenant_id):
+            found = made_by(makers())
+            assert found
+            assert found <= {str(tool) for tool in Tool.objects.all()}
+            assert SHARED.count() == Tool.objects.count()
+    assert SHARED._hints == {}
+    assert SHARED.query.tenant_id is None
+
+
+def test_a_shared_prefetch_over_another_tenants_objects_is_refused():
+    with tenant_context("acme"):
+        makers = list(Maker.objects.all())
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        prefetch_related_objects(makers, Prefetch("tools", queryset=SHARED))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        lambda maker: Tool.objects.update(note=Case(When(maker=maker, then=Value("x")), default=Value("y"))),
+        lambda maker: Tool.objects.filter(name__gt="").update(
+            note=Case(When(Q(maker=maker), then=Value("x")), default=Value("y"))
+        ),
+    ],
+    ids=["all", "some"],
+)
+def test_another_tenants_object_in_the_values_of_an_update_is_refused(update):
+    with tenant_context("acme"):
+        maker = Maker.objects.first()
+        assert update(maker)
+    with tenant_context("globex"):
+        before = list(Tool.objects.order_by("pk").values_list("note", flat=True))
+        with pytest.raises(WrongTenant):
+            update(maker)
+        assert list(Tool.objects.order_by("pk").values_list("note", flat=True)) == before
+
+
+class Counted(QuerySet):
+    """A queryset to mix in, as other libraries have them: it may stand before or after ours."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = "fresh"
+
+    def _clone(self):
+        clone = super()._clone()
+        clone.kept = "cloned"
+        return clone
+
+    def count(self):
+        return super().count(), "counted"
+
+    def exists(self):
+        return super().exists(), "looked"
+
+    def __iter__(self):
+        return iter(["first", *super().__iter__()])
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_mixin_is_asked_wherever_it_stands(before):
+    bases = (Counted, TenantQuerySet) if before else (TenantQuerySet, Counted)
+    counting = type("Counting", bases, {})
+    with tenant_context("acme"):
+        rows = counting(Tool)
+        assert rows.kept == "fresh"
+        clone = rows.all()
+        assert (clone.kept, clone.count(), clone.exists()) == ("cloned", (3, "counted"), (True, "looked"))
+        assert next(iter(clone)) == "first"
