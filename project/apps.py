@@ -1,7 +1,15 @@
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class ProjectConfig(AppConfig):
     """Installed for its ``demo`` command, which needs people and catalogues both."""
 
     name = "project"
+
+    def ready(self) -> None:
+        # Django imports views when somebody first asks for a URL. In a job that may be inside a tenant's
+        # context, whose the querysets in their classes would then be for good; here they are nobody's.
+        import_module(settings.ROOT_URLCONF)

@@ -23,7 +23,7 @@ from tenancy.loader import PlaneMigrationLoader
 from tenancy.models import TenantModel
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
 from tenancy.private_folder import PrivateFolder
-from tenancy.querysets import TenantQuerySet
+from tenancy.querysets import TenantManager, TenantQuerySet
 from tenancy.registry import get_registry
 from tenancy.rest.routes import all_routes
 from tenancy.storage import TenantFileSystemStorage
@@ -302,7 +302,7 @@ def check_tenant_models(**kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for model in _tenant_models():
         if model._meta.auto_created:
-            continue  # the table of a many-to-many field, reached through managers of ours only
+            continue  # the table of a many-to-many field, of which tenancy.models makes a tenant model
         if not issubclass(model, TenantModel):
             messages.append(
                 Error(
@@ -322,7 +322,7 @@ def check_tenant_models(**kwargs: Any) -> list[CheckMessage]:
                 id="tenancy.E105",
             )
             for manager in model._meta.managers
-            if not issubclass(_queryset_class(manager), TenantQuerySet)
+            if not _remembers(manager)
         ]
         if isinstance(model._meta.pk, AutoField | IntegerField):
             messages.append(
@@ -337,9 +337,9 @@ def check_tenant_models(**kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
-def _queryset_class(manager: Any) -> type[Any]:
-    queryset_class: type[Any] = manager._queryset_class
-    return queryset_class
+def _remembers(manager: Any) -> bool:
+    """Not one that makes plain querysets itself, nor one whose relations would look at keys only."""
+    return isinstance(manager, TenantManager) and isinstance(manager.get_queryset(), TenantQuerySet)
 
 
 def check_storages(**kwargs: Any) -> list[CheckMessage]:

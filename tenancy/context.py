@@ -47,6 +47,7 @@ class Frame:
 
     __slots__ = (
         "ended",
+        "endings",
         "followers",
         "held",
         "is_request",
@@ -80,6 +81,8 @@ class Frame:
         #: Connections, by thread and alias. ``tenancy.connections`` puts them here.
         self.held: dict[tuple[int, str], Any] = {}
         self.ended = False
+        #: One, to be taken by the thread that ends it.
+        self.endings = [True]
 
     def hold(self, tenant: Tenant | None) -> None:
         self.tenant = tenant
@@ -100,6 +103,10 @@ class Frame:
         self.ended = True
         if self.is_request:
             self.hold(None)
+        try:
+            self.endings.pop()
+        except IndexError:
+            return  # another thread ends it, or has: a stream's scope is ended by whoever comes first
         left_open: TransactionLeftOpen | None = None
         for key, connection in list(self.held.items()):
             try:

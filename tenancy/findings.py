@@ -146,11 +146,11 @@ def in_postgresql(tenant: Tenant) -> list[Finding]:
 
 def in_sqlite(tenant: Tenant) -> list[Finding]:
     """SQLite has no roles: what keeps others out is the mode of the file and of its folder."""
-    file = Path(tenant.database["NAME"])
+    file = Path(tenant.database["NAME"]).resolve()  # SQLite keeps what belongs to it beside the real one
     try:
         mode = file.stat().st_mode
-        # The write-ahead log holds rows too, and keeps the mode that the file had when it was made.
-        for name in (f"{file.name}-wal", f"{file.name}-shm"):
+        # The logs hold rows too, and keep the mode that the file had when they were made.
+        for name in (f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
             beside = file.with_name(name)
             mode |= beside.stat().st_mode if beside.exists() else 0
         folder_mode = file.parent.stat().st_mode

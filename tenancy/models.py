@@ -140,6 +140,20 @@ _stock_init: Any = models.Model.__init__
 
 
 @receiver(class_prepared)
+def _make_links_remember(sender: Any, **kwargs: Any) -> None:
+    """The table of a many-to-many field becomes a tenant model as well. Django makes its class of ``Model``
+    (``create_many_to_many_intermediary_model``, read in 5.2.19) and lets nobody say otherwise."""
+    owner = sender._meta.auto_created
+    if owner and issubclass(owner, TenantModel) and not issubclass(sender, TenantModel):
+        sender.__class__ = TenantModelBase
+        sender.__bases__ = (TenantModel,)
+        sender._meta.local_managers.clear()
+        manager = TenantManager()
+        manager.auto_created = True
+        sender.add_to_class("objects", manager)
+
+
+@receiver(class_prepared)
 def _guard_files(sender: type[models.Model], **kwargs: Any) -> None:
     """Also for models that are made later; migrations do not show it."""
     if issubclass(sender, TenantModel):

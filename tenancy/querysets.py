@@ -102,6 +102,8 @@ class TenantUpdateQuery(RemembersTenant, sql.UpdateQuery):
 class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
     """``raw()``, remembering its tenant like the queryset it came from."""
 
+    _db: str | None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tenant_id = current_tenant_id()
         super().__init__(*args, **kwargs)
@@ -119,8 +121,38 @@ class TenantRawQuerySet(RawQuerySet):  # type: ignore[type-arg]
 
     def _fetch_all(self) -> None:
         """Asked by everything that reads rows, fetched or not."""
-        memory.require_context(self.model, self._tenant_id)
+        self._require_readable()
         super()._fetch_all()  # type: ignore[misc]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._watch(super().__iter__())
+
+    def iterator(self) -> Iterator[Any]:
+        return self._watch(super().iterator())
+
+    def using(self, alias: str | None) -> TenantRawQuerySet:
+        """As Django's, which makes a plain one."""
+        rows = TenantRawQuerySet(
+            self.raw_query,
+            model=self.model,
+            query=self.query.chain(using=alias),  # type: ignore[arg-type]  # None is Django's own default
+            params=self.params,
+            translations=self.translations,
+            using=alias,
+        )
+        rows._tenant_id = self._tenant_id or alias
+        return rows
+
+    def _watch(self, rows: Iterator[Any]) -> Iterator[Any]:
+        for row in rows:
+            self._require_readable()
+            yield row
+
+    def _require_readable(self) -> None:
+        current = current_frame().tenant_id
+        # Outside of every context an alias that was named is an explicit choice.
+        if current != self._tenant_id and not (current is None and self._db is not None):
+            memory.require_context(self.model, self._tenant_id)
 
 
 _STOCK = (*_QuerySet.__mro__,)
@@ -330,6 +362,7 @@ class TenantQuerySet(_QuerySet[M]):
         rows = TenantRawQuerySet(
             raw_query, model=self.model, params=params, translations=translations, using=using
         )
+        rows._tenant_id = self._tenant_id or using or rows._tenant_id
         rows._prefetch_related_lookups = self._prefetch_related_lookups[:]  # type: ignore[attr-defined]
         return rows
 

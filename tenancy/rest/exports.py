@@ -37,6 +37,11 @@ class ExportMixin:
 
     list_actions = ("list", "export")
 
+    def _begin(self) -> None:
+        """In no transaction: it would end before the rows are read, and with it the cursor."""
+        if self.action != "export":  # type: ignore[attr-defined]
+            super()._begin()  # type: ignore[misc]
+
     def get_renderers(self) -> list[BaseRenderer]:
         renderers: list[BaseRenderer] = super().get_renderers()  # type: ignore[misc]
         return [LinesRenderer(), *renderers] if self.action == "export" else renderers  # type: ignore[attr-defined]

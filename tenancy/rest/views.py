@@ -28,8 +28,8 @@ class ApiViewMixin:
 
     cache_control = "private, no-cache"
     #: Whether a call is one transaction on the tenant's database, whatever its method: nothing of a call that
-    #: is answered with an error stays. None takes ``settings.TENANCY_ATOMIC_REQUESTS``. A streamed body is
-    #: made after the transaction.
+    #: is answered with an error stays. None takes ``settings.TENANCY_ATOMIC_REQUESTS``. What is not made yet
+    #: of a streamed body is made after the transaction; ``export`` is in none.
     atomic_requests: bool | None = None
     # Without OPTIONS: the schema describes the API better, and needs no object to be read for it.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import OperationalError, connections
-from django.test import AsyncClient
+from django.test import AsyncClient, override_settings
 
 from catalog.models import Product
 from tenancy.context import current_tenant, tenant_context
@@ -148,3 +148,10 @@ def test_under_asgi_each_tenant_gets_its_own(ada, bob, many):
     assert "globex" not in ours
     assert theirs.count("canary-globex") == 1
     assert "acme" not in theirs
+
+
+@databases("control", "acme", "globex", transaction=True)
+def test_rows_that_are_read_after_the_call_are_in_no_transaction_that_has_ended(ada, many):
+    """With the call's transaction the cursor would end."""
+    with override_settings(TENANCY_ATOMIC_REQUESTS=True):
+        assert len(lines(ada.get(URL))) == 5

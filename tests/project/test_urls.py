@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -143,3 +146,14 @@ def test_the_admin_asks_strangers_to_sign_in():
 def test_what_guards_forms_does_not_answer_for_the_api(method, path, status, code):
     response = Client(enforce_csrf_checks=True).generic(method, path)
     assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_views_are_imported_in_nobody_s_context():
+    """Else a job that builds a link first would make the querysets of views its tenant's."""
+    program = (
+        "import django, sys; django.setup(); from django.conf import settings;"
+        "sys.exit(settings.ROOT_URLCONF not in sys.modules or 'catalog.views' not in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr

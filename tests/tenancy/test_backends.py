@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 from django.conf import settings
 from django.db import (
+    DatabaseError,
     DataError,
     IntegrityError,
     InterfaceError,
@@ -712,3 +713,14 @@ def test_a_name_has_each_of_its_addresses_once(monkeypatch):
     ]
     monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", mock.Mock(return_value=found))
     assert postgresql_base._addresses("db.example", None) == ["127.0.0.1", "::1"]
+
+
+if not POSTGRESQL:
+
+    @committing
+    def test_no_other_file_is_attached(acme):
+        other = connections.settings["globex"]["NAME"]
+        with tenant_context("acme"), pytest.raises(DatabaseError, match="too many attached"):
+            acme.cursor().execute("ATTACH %s AS other", [other])
+        with maintenance("acme") as connection, connection.cursor() as cursor:
+            cursor.execute("VACUUM")

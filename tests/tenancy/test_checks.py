@@ -21,7 +21,7 @@ from tenancy import checks
 from tenancy.checks import check_tenants_file
 from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.models import TenantModel
-from tenancy.querysets import TenantQuerySet
+from tenancy.querysets import TenantManager, TenantQuerySet
 from tenancy.registry import Registry
 from tenancy.testing import databases
 from users.models import User
@@ -171,20 +171,28 @@ def test_e104_names_each_tenant_model_that_remembers_nothing(monkeypatch):
     assert "tenancy.models.TenantModel" in error.hint
 
 
+class Forgetful(TenantManager):
+    def get_queryset(self):
+        return models.QuerySet(self.model)
+
+
 @isolate_apps("tests.workshop")
 def test_e105_names_each_manager_that_remembers_nothing(monkeypatch):
     class Managed(TenantModel):
         id = models.UUIDField(primary_key=True)
         objects = models.Manager()
         good = TenantQuerySet.as_manager()
+        half = models.Manager.from_queryset(TenantQuerySet)()
+        forgetful = Forgetful()
 
         class Meta:
             app_label = "workshop"
 
     tenant_models(monkeypatch, Managed)
-    (error,) = checks.check_tenant_models()
-    assert (error.id, error.obj) == ("tenancy.E105", Managed)
-    assert "'workshop.Managed.objects'" in error.msg
+    errors = checks.check_tenant_models()
+    assert {(error.id, error.obj) for error in errors} == {("tenancy.E105", Managed)}
+    for error, name in zip(errors, ("objects", "half", "forgetful"), strict=True):
+        assert f"'workshop.Managed.{name}'" in error.msg
 
 
 @isolate_apps("tests.workshop")

@@ -9,6 +9,7 @@ import gc
 import hashlib
 import inspect
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
@@ -23,7 +24,7 @@ from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExis
 from catalog.models import Category
 from tenancy.backends.faults import Fault, classify
 from tenancy.connections import TenancyConnections, close, maintenance
-from tenancy.context import carry, enter_request, request_scope, tenant_context
+from tenancy.context import Frame, carry, enter_request, request_scope, tenant_context
 from tenancy.exceptions import (
     DatabaseBusy,
     NoTenant,
@@ -754,3 +755,22 @@ def test_a_request_is_never_bound_to_a_suspended_tenant():
         pytest.raises(TenantNotServed, match="acme"),
     ):
         enter_request(acme)
+
+
+def test_of_threads_that_end_one_scope_one_gives_back():
+    class Slow:
+        def give_back(self):
+            given.append(self)
+            time.sleep(0.001)
+            return True
+
+    for _ in range(20):
+        given = []
+        frame = Frame(None, is_request=True)
+        frame.held = {(number, "acme"): Slow() for number in range(10)}
+        threads = [threading.Thread(target=frame.end) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(given) == len(set(given)) == 10

@@ -114,13 +114,27 @@ def test_a_file_that_others_cannot_read_is_fine(sqlite_tenant):
         ("acme.sqlite3", 0o604, "file_mode"),
         ("acme.sqlite3", 0o602, "file_mode"),
         ("acme.sqlite3-wal", 0o644, "file_mode"),
+        ("acme.sqlite3-journal", 0o644, "file_mode"),
         (".", 0o704, "folder_mode"),
         (".", 0o702, "folder_mode"),
     ],
 )
 def test_a_file_that_others_can_read_or_write_is_found(sqlite_tenant, name, mode, code):
-    (Path(sqlite_tenant.database["NAME"]).parent / name).chmod(mode)
+    place = Path(sqlite_tenant.database["NAME"]).parent / name
+    if not place.exists():
+        place.touch()
+    place.chmod(mode)
     assert list(verify(sqlite_tenant)) == [code]
+
+
+def test_beside_a_link_it_looks_beside_what_the_link_leads_to(sqlite_tenant, tmp_path):
+    real = Path(sqlite_tenant.database["NAME"])
+    (tmp_path / "links").mkdir(mode=0o700)
+    link = tmp_path / "links" / "acme.sqlite3"
+    link.symlink_to(real)
+    real.parent.chmod(0o707)
+    linked = Tenant("acme", "Acme", database=dict(sqlite_tenant.database, NAME=str(link)))
+    assert list(verify(linked)) == ["folder_mode"]
 
 
 def test_a_file_that_is_not_there_cannot_be_verified(sqlite_tenant):

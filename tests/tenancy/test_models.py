@@ -229,3 +229,34 @@ def test_what_was_made_for_another_tenant_is_related_to_nothing_here(labels):
             axe.labels.set([label])
         axe.labels.set(one for one in Label.objects.all())
         assert axe.labels.count() == 1
+
+
+def test_links_remember_their_tenant(labels):
+    links = Tool.labels.through
+    maker_id, tool_id, link_id = uuid.uuid4(), uuid.uuid4(), 7_000_000
+
+    def link():
+        tool = Tool.objects.create(
+            pk=tool_id, name="saw", maker=Maker.objects.create(pk=maker_id, name="anna")
+        )
+        return links.objects.create(pk=link_id, tool=tool, label=Label.objects.get())
+
+    with tenant_context("acme"):
+        ours = link()
+        lazy, fetched = links.objects.all(), links.objects.all()
+        new = links(tool=ours.tool, label=ours.label)
+        assert len(fetched) == 1
+    with tenant_context("globex"):
+        theirs = link()
+        assert ours != theirs
+        for use in (
+            lazy.delete,
+            lambda: list(fetched),
+            new.save,
+            ours.delete,
+            lambda: links.objects.filter(tool=ours.tool),
+            lambda: links._base_manager.filter(pk=link_id).update(label=ours.label),
+        ):
+            with pytest.raises(WrongTenant):
+                use()
+        assert links.objects.count() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from contextlib import nullcontext
 
 import pytest
 from django.db import models
@@ -292,3 +293,47 @@ def test_a_mixin_is_asked_wherever_it_stands(before):
         clone = rows.all()
         assert (clone.kept, clone.count(), clone.exists()) == ("cloned", (3, "counted"), (True, "looked"))
         assert next(iter(clone)) == "first"
+
+
+RAW = "SELECT * FROM workshop_tool ORDER BY name"
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda: iter(Tool.objects.raw(RAW)),
+        lambda: Tool.objects.raw(RAW).iterator(),
+        lambda: iter(Tool.objects.raw(RAW).using("acme")),
+    ],
+    ids=["iter", "iterator", "using"],
+)
+def test_raw_rows_that_were_begun_are_refused_to_another(begin):
+    with tenant_context("acme"):
+        rows = begin()
+        next(rows)
+    with tenant_context("globex"), pytest.raises(WrongTenant):
+        next(rows)
+    with tenant_context("acme"):
+        rows = begin()
+        assert len(list(rows)) == 3
+
+
+@pytest.mark.parametrize(
+    ("fetch", "inside"),
+    [
+        (lambda: Tool.objects.raw(RAW).using("acme"), True),
+        (lambda: Tool.objects.using("acme").raw(RAW), True),
+        (lambda: Tool.objects.using("acme").raw(RAW), False),
+        (lambda: Tool.objects.raw(RAW, using="acme"), False),
+    ],
+    ids=["raw, using", "using, raw", "using, raw, outside", "raw with using, outside"],
+)
+def test_raw_rows_once_fetched_are_read_by_their_own_only(fetch, inside):
+    with tenant_context("acme") if inside else nullcontext():
+        rows = fetch()
+        assert len(rows) == 3
+    for use in (list, len, bool, lambda rows: rows[0]):
+        with tenant_context("globex"), pytest.raises(WrongTenant):
+            use(rows)
+    with tenant_context("acme"):
+        assert len(list(rows)) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         connection = super().get_new_connection(conn_params)
         if self.read_only:
             connection.execute("PRAGMA query_only = ON")
+        if not self.maintenance:
+            # ATTACH would open another tenant's file past all that stands around this one. (VACUUM needs it.)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         self.file_identity = self._identify_file()
         return connection
 
