@@ -151,9 +151,11 @@ class Watchdog:
         gone = [wrapper for wrapper, started in calls if wrapper.call_started == started]
         for alias in sorted({wrapper.alias for wrapper in gone}):
             logger.error("The server of '%s' does not answer any more; its calls are ended.", alias)
-            self.pool.trip(alias)
+        # First those who wait; closing what is idle takes a moment for each.
         for wrapper in gone:
             wrapper.sever()
+        for alias in {wrapper.alias for wrapper in gone}:
+            self.pool.trip(alias)
 
     def _listen(self, server: Server, aliases: list[str]) -> None:
         if answers(server):

@@ -33,8 +33,8 @@ _MAINTENANCE_LIMITS = {
 }
 #: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
-#: Milliseconds for a server to end a session.
-_MOST_PATIENCE = 100
+#: Milliseconds for a server to end a session. One that is there needs one or two.
+_MOST_PATIENCE = 300
 
 
 def _addresses(host: str, port: str | None) -> list[str]:
@@ -132,13 +132,12 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
                 twin.shutdown(socket.SHUT_RDWR)
 
     def _close(self) -> None:
-        """A server counts a session until its process has ended, which it shows by hanging up. Where the
-        budget is spent and another waits to open one, that is waited for, so that there is never one too
-        many."""
+        """A server counts a session until its process has ended, which it shows by hanging up. That is waited
+        for before another may open one in its place, so that there is never one too many."""
         raw: Any = self.connection
         twin = None
         in_loop = asyncio._get_running_loop() is not None  # which must not wait
-        if raw is not None and not raw.closed and pool.is_full(self.alias) and not in_loop:
+        if raw is not None and not raw.closed and not in_loop:
             with contextlib.suppress(OSError, DriverError):
                 twin = os.dup(raw.fileno())
         slot, self.slot = self.slot, None
