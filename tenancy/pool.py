@@ -255,16 +255,20 @@ class Pool:
         for connection in aged:
             connection.discard()
 
-    def trip(self, alias: str) -> None:
-        """Open a database's breaker: its server was found silent."""
+    def trip(self, alias: str) -> list[Poolable]:
+        """Open a database's breaker: its server was found silent. Returns what was idle, for the caller to
+        close: each takes a moment, and others have to be told first."""
         with self._lock:
             account = self._account(alias)
             if account.breaker is None:
                 account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
             account.breaker.trip(silent=True)
             self._disappoint(alias)
-        self.discard_idle(alias)
+            idle = list(account.idle)
+            for connection in idle:
+                self._unpark(connection)
         self.wake()
+        return idle
 
     def heard(self, alias: str) -> None:
         """A server that was silent answers again."""

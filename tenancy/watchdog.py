@@ -149,13 +149,14 @@ class Watchdog:
             self._answered[server] = time.monotonic()
             return
         gone = [wrapper for wrapper, started in calls if wrapper.call_started == started]
+        idle = []
         for alias in sorted({wrapper.alias for wrapper in gone}):
             logger.error("The server of '%s' does not answer any more; its calls are ended.", alias)
-        # First those who wait; closing what is idle takes a moment for each.
+            idle += self.pool.trip(alias)  # before a call ends: whoever made it may come again at once
         for wrapper in gone:
             wrapper.sever()
-        for alias in {wrapper.alias for wrapper in gone}:
-            self.pool.trip(alias)
+        for connection in idle:
+            connection.discard()
 
     def _listen(self, server: Server, aliases: list[str]) -> None:
         if answers(server):

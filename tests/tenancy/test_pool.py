@@ -276,8 +276,9 @@ def test_what_was_not_the_databases_fault_counts_for_nothing(pool):
 def test_a_silent_server_loses_its_idle_connections_and_is_tried_once_it_is_heard(pool):
     idle = opened(pool, "acme")
     pool.park(idle)
-    pool.trip("acme")
-    assert idle.closed
+    assert pool.trip("acme") == [idle]
+    assert pool.take("acme") is None
+    idle.discard()
     assert pool.silent() == ["acme"]
     time.sleep(0.06)
     with pytest.raises(DatabaseUnavailable):
