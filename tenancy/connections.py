@@ -105,10 +105,10 @@ class TenancyConnections(ConnectionHandler):
                 return connection
             connection.close()
             del own[alias]
-        if frame is NOBODY or frame.ended:
+        if frame is NOBODY or frame.has_ended():
             own[alias] = connection = self.create_connection(alias)
             return connection
-        connection = self._acquire(alias, frame)
+        connection = self._acquire(alias)
         if not isinstance(connection, TenancyWrapper):  # it cannot be given back
             own[alias] = connection
             return connection
@@ -118,7 +118,7 @@ class TenancyConnections(ConnectionHandler):
             return self._find(alias, frame)
         return connection
 
-    def _acquire(self, alias: str, frame: Frame) -> Any:
+    def _acquire(self, alias: str) -> Any:
         # In an event loop a connection is asked for what it is, and never opened.
         if asyncio._get_running_loop() is None:
             parked: Any = pool.take(alias)

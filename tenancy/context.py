@@ -46,7 +46,6 @@ class Frame:
     """What the running code works for. Made and filled by this module only."""
 
     __slots__ = (
-        "ended",
         "endings",
         "followers",
         "held",
@@ -80,7 +79,6 @@ class Frame:
         self.outer = outer
         #: Connections, by thread and alias. ``tenancy.connections`` puts them here.
         self.held: dict[tuple[int, str], Any] = {}
-        self.ended = False
         #: One, to be taken by the thread that ends it.
         self.endings = [True]
 
@@ -92,7 +90,7 @@ class Frame:
             frame.hold(tenant)
 
     def has_ended(self) -> bool:
-        return self.ended
+        return not self.endings
 
     def end(self) -> None:
         """Give back what is held. Raises ``TransactionLeftOpen`` when that is done.
@@ -100,13 +98,12 @@ class Frame:
         A request's frame is emptied first: whoever still works under it must find no tenant when the
         connection has gone to others.
         """
-        self.ended = True
-        if self.is_request:
-            self.hold(None)
         try:
             self.endings.pop()
         except IndexError:
             return  # another thread ends it, or has: a stream's scope is ended by whoever comes first
+        if self.is_request:
+            self.hold(None)
         left_open: TransactionLeftOpen | None = None
         for key, connection in list(self.held.items()):
             try:

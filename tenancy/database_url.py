@@ -120,7 +120,7 @@ def parse_database_url(
         "NAME": str(parsed["NAME"]),
         "SCHEMA": None,
         "OPTIONS": {},
-        # A connection outlives its request by at most a minute, and is looked at before it is used.
+        # Of connections outside of all scopes; for others the pool decides.
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,

@@ -203,9 +203,7 @@ class Pool:
         with self._lock:
             account = self._accounts[slot.alias]
             account.connecting -= 1
-            if account.breaker is None:
-                account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
-            if account.breaker.failed(seconds):
+            if _breaker(account).failed(seconds):
                 self._disappoint(slot.alias)
             self._release(slot)
         self.wake()
@@ -260,9 +258,7 @@ class Pool:
         close: each takes a moment, and others have to be told first."""
         with self._lock:
             account = self._account(alias)
-            if account.breaker is None:
-                account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
-            account.breaker.trip(silent=True)
+            _breaker(account).trip(silent=True)
             self._disappoint(alias)
             idle = list(account.idle)
             for connection in idle:
@@ -467,6 +463,13 @@ class Pool:
             raise DatabaseUnavailable(waiter.alias, "it could not be reached a moment ago")
         self.counters.busy += 1
         raise DatabaseBusy(waiter.alias)
+
+
+def _breaker(account: Account) -> Breaker:
+    """The account's, made with the first failure."""
+    if account.breaker is None:
+        account.breaker = Breaker(conf.breaker_failures, conf.breaker_seconds)
+    return account.breaker
 
 
 def _holders(slots: Iterable[Slot]) -> Iterator[Any]:

@@ -218,9 +218,6 @@ class PooledWrapper(Base):
         """Whether the driver knows of no transaction."""
         raise NotImplementedError
 
-    def is_usable(self) -> bool:
-        raise NotImplementedError
-
     def sever(self) -> None:
         """Make a call that another thread is stuck in fail. Engines that cannot get stuck do nothing."""
 
