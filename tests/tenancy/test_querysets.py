@@ -235,11 +235,19 @@ def test_a_prefetch_whose_queryset_all_tenants_share_belongs_to_none(makers):
     assert SHARED.query.tenant_id is None
 
 
-def test_a_shared_prefetch_over_another_tenants_objects_is_refused():
+SHARED_MAKERS = Maker.objects.order_by("name")
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [(Maker, Prefetch("tools", queryset=SHARED)), (Tool, Prefetch("maker", queryset=SHARED_MAKERS))],
+    ids=["tools of makers", "maker of tools"],  # the second asks by keys only
+)
+def test_a_shared_prefetch_over_another_tenants_objects_is_refused(model, lookup):
     with tenant_context("acme"):
-        makers = list(Maker.objects.all())
+        objects = list(model.objects.all())
     with tenant_context("globex"), pytest.raises(WrongTenant):
-        prefetch_related_objects(makers, Prefetch("tools", queryset=SHARED))
+        prefetch_related_objects(objects, lookup)
 
 
 @pytest.mark.parametrize(
