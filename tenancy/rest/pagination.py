@@ -2,14 +2,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.paginator import Page, Paginator
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 
 
+class RowsAfterTheCount(Paginator):  # type: ignore[type-arg]  # no generic class at run time
+    """Pages that miss no row when others are added between the count and the reading of the page.
+
+    Django's paginator reads the last page up to the count: of a row that is added in between and sorts
+    before others, the last one pays. ``count`` is then that of the rows shown.
+    """
+
+    def page(self, number: int | str) -> Page[Any]:
+        number = self.validate_number(number)
+        if not self.count:
+            return Page([], number, self)
+        first = (number - 1) * self.per_page
+        rows = list(self.object_list[first : first + self.per_page])
+        self.count = max(self.count, first + len(rows))
+        return Page(rows, number, self)
+
+
 class Pagination(PageNumberPagination):
     """``page`` and ``page_size``: 20, more than 200 is clamped, nonsense is refused."""
 
+    django_paginator_class = RowsAfterTheCount
     page_size = 20
     page_size_query_param = "page_size"
     page_size_query_description = "Results on a page: 20 unless told, 200 at the most."

@@ -692,7 +692,7 @@ class Client(threading.Thread):
         for entry in ledger:
             row = rows.get(entry.key)
             if (None if row is None else _fields(row)) not in entry.states:
-                self._wrong(op, seat, f"{row} is not {entry}")
+                self._wrong(op, seat, f"{row} (of {len(rows)}, {time.monotonic():.2f}) is not {entry}")
         ours = {key for key in rows if key.startswith(self._prefix(seat))}
         if extra := {key for key in ours if key not in ledger}:
             self._wrong(op, seat, f"{sorted(extra)} should not be there")

@@ -26,6 +26,8 @@ class Entry:
     lost_at: float = 0.0
     #: What was there before the lost write, to say later whether it took place.
     before: Fields | None = None
+    #: What was asked of it and answered, for whoever has to explain it.
+    history: list[str] = field(default_factory=list, compare=False)
 
     @property
     def is_certain(self) -> bool:
@@ -40,6 +42,8 @@ class Entry:
 
     def write(self, new: Fields | None, answer: Answer) -> None:
         """Note a write to this row by its answer."""
+        kind = "delete" if new is None else "write"
+        self.history.append(f"{time.monotonic():.2f} {kind}: {answer.status}, {answer.cut}")
         if answer.cut is Cut.HALF_BODY or 400 <= answer.status < 500 or answer.status == 503:
             return  # refused: nothing may have changed
         if answer.cut is None and 200 <= answer.status < 300:
@@ -51,6 +55,7 @@ class Entry:
 
     def settle(self, found: Fields | None) -> bool:
         """Whether a write whose answer was lost took place, now that the row was read."""
+        self.history.append(f"{time.monotonic():.2f} settled: {found is not None}")
         self.states = {found}
         return found != self.before
 
