@@ -16,7 +16,7 @@ from django.db.models import FileField, Model
 from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from tenancy import memory
-from tenancy.querysets import remembered_by
+from tenancy.memory import remembered_by
 
 
 class TenantFileMixin:

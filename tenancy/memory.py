@@ -6,10 +6,17 @@ tenant's database only, whoever asks, and be read while that tenant is in contex
 
 from __future__ import annotations
 
-from django.db.models import Model
+from collections.abc import Iterable
+
+from django.db import models
 
 from tenancy.context import current_tenant_id
 from tenancy.exceptions import NoTenant, WrongTenant
+
+
+def remembered_by(instance: object) -> str | None:
+    """The tenant that an object was made for; None for one that may go anywhere."""
+    return getattr(instance, "_tenant_id", None) if isinstance(instance, models.Model) else None
 
 
 def require_database(what: object, remembered: str | None, alias: str | None) -> None:
@@ -19,6 +26,12 @@ def require_database(what: object, remembered: str | None, alias: str | None) ->
     if remembered == current_tenant_id():  # it is at home here; the database, chosen by hand, is not
         raise WrongTenant("The database", alias, remembered)
     raise WrongTenant(describe(what), remembered, alias)
+
+
+def require_databases(objects: Iterable[object], alias: str | None) -> None:
+    """The same for each of many objects."""
+    for instance in objects:
+        require_database(instance, remembered_by(instance), alias)
 
 
 def require_context(what: object, remembered: str | None) -> None:
@@ -38,7 +51,7 @@ def describe(what: object) -> str:
         case str():
             return what
         case type():
-            return f"This query of '{what._meta.label}'" if issubclass(what, Model) else "This query"
+            return f"This query of '{what._meta.label}'" if issubclass(what, models.Model) else "This query"
         case None:
             return "This query"
     return f"This {type(what).__name__}"

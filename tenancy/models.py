@@ -12,7 +12,9 @@ from django.dispatch import receiver
 from tenancy import memory
 from tenancy.context import current_tenant_id
 from tenancy.files import guard_file_fields
-from tenancy.querysets import TenantManager, TenantQuerySet, remembered_by
+from tenancy.memory import remembered_by
+from tenancy.querysets import TenantManager, TenantQuerySet
+from tenancy.relations import guard_forward_relations
 
 
 class TenantModelBase(ModelBase):
@@ -154,10 +156,11 @@ def _make_links_remember(sender: Any, **kwargs: Any) -> None:
 
 
 @receiver(class_prepared)
-def _guard_files(sender: type[models.Model], **kwargs: Any) -> None:
+def _guard_fields(sender: type[models.Model], **kwargs: Any) -> None:
     """Also for models that are made later; migrations do not show it."""
     if issubclass(sender, TenantModel):
         guard_file_fields(sender)
+        guard_forward_relations(sender)
 
 
 @receiver(pre_save)

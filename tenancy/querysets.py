@@ -15,8 +15,7 @@ holds the rows once fetched; ``hints["instance"]`` is the object that a relation
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models, router
@@ -25,6 +24,8 @@ from django.db.models.query import RawQuerySet
 
 from tenancy import memory
 from tenancy.context import current_frame, current_tenant, current_tenant_id, require_tenant
+from tenancy.memory import remembered_by
+from tenancy.relations import guard_related_manager
 
 M = TypeVar("M", bound=models.Model)
 
@@ -35,11 +36,6 @@ else:
     class _QuerySet(models.QuerySet):
         def __class_getitem__(cls, *args: Any) -> Any:
             return cls
-
-
-def remembered_by(instance: object) -> str | None:
-    """The tenant that an object was made for; None for one that may go anywhere."""
-    return getattr(instance, "_tenant_id", None) if isinstance(instance, models.Model) else None
 
 
 def _bind(query: Any) -> None:
@@ -262,7 +258,7 @@ class TenantQuerySet(_QuerySet[M]):
 
     # What reads rows, those that were fetched before among them.
 
-    def _readable(self) -> Any:
+    def _bound_here(self) -> Any:
         """This queryset, when its rows may be read here; a clone for the tenant in context where it is
         nobody's, and so must keep none. Raises otherwise."""
         remembered = getattr(self._query, "tenant_id", None) or self._db
@@ -271,17 +267,17 @@ class TenantQuerySet(_QuerySet[M]):
             # With no tenant there is nothing to bind it to; the router says so.
             return self if tenant_id is None else self._chain()  # type: ignore[attr-defined]
         if tenant_id != remembered and self._result_cache is not None:
-            self._require_context()
+            self._require_readable()
         return self
 
-    def _require_context(self) -> None:
+    def _require_readable(self) -> None:
         remembered = self._tenant_id
         # Named by its alias outside of any context, it is read there too, but not in another tenant's.
         if remembered is not None or current_tenant() is not None:
             memory.require_context(self.model, remembered or self._db)
 
     def __iter__(self) -> Iterator[Any]:
-        rows = self._readable()
+        rows = self._bound_here()
         return (
             self._watch(_stock_iter(self) if self._is_plain else super().__iter__())
             if rows is self
@@ -289,7 +285,7 @@ class TenantQuerySet(_QuerySet[M]):
         )
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        rows = self._readable()
+        rows = self._bound_here()
         return self._awatch(super().__aiter__()) if rows is self else aiter(rows)
 
     def _watch(self, rows: Iterator[Any]) -> Iterator[Any]:
@@ -298,55 +294,55 @@ class TenantQuerySet(_QuerySet[M]):
         for row in rows:
             # Compared here first: this runs for every row.
             if current_frame().tenant_id != remembered:
-                self._require_context()
+                self._require_readable()
             yield row
 
     async def _awatch(self, rows: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for row in rows:
-            self._require_context()
+            self._require_readable()
             yield row
 
     def __len__(self) -> int:
         # What has no rows yet and is somebody's is refused where it runs (``db``).
         if self._result_cache is not None or getattr(self._query, "tenant_id", None) is None:
-            rows = self._readable()
+            rows = self._bound_here()
             if rows is not self:
                 return len(rows)
         self._fetch_all()
         return len(self._result_cache)  # type: ignore[arg-type]  # filled by now
 
     def __bool__(self) -> bool:
-        rows = self._readable()
+        rows = self._bound_here()
         return super().__bool__() if rows is self else bool(rows)
 
     def __getitem__(self, key: Any) -> Any:
-        self._readable()
+        self._bound_here()
         return super().__getitem__(key)
 
     def __getstate__(self) -> Any:
-        rows = self._readable()
+        rows = self._bound_here()
         return super().__getstate__() if rows is self else rows.__getstate__()
 
     def count(self) -> int:
         if self._result_cache is not None:
-            self._require_context()
+            self._require_readable()
         count: int = _stock_count(self) if self._is_plain else super().count()
         return count
 
     def exists(self) -> bool:
         if self._result_cache is not None:
-            self._require_context()
+            self._require_readable()
         found: bool = _stock_exists(self) if self._is_plain else super().exists()
         return found
 
     def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        rows = self._readable()
+        rows = self._bound_here()
         stock: Any = super() if rows is self else rows
         found: Iterator[Any] = stock._iterator(*args, **kwargs)
         return self._watch(found) if rows is self else found
 
     def aiterator(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        rows = self._readable()
+        rows = self._bound_here()
         stock: Any = super()
         found: AsyncIterator[Any] = (
             self._awatch(stock.aiterator(*args, **kwargs))
@@ -368,32 +364,26 @@ class TenantQuerySet(_QuerySet[M]):
 
     # What takes objects and keeps their keys only.
 
-    def _require_own(self, objects: Iterable[object], alias: str) -> None:
-        for instance in objects:
-            memory.require_database(instance, remembered_by(instance), alias)
-
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         objs = list(objs)
         self._for_write = True
-        self._require_own(objs, self.db)
+        memory.require_databases(objs, self.db)
         return super().bulk_create(objs, *args, **kwargs)
 
     def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         objs = list(objs)
         self._for_write = True
-        self._require_own(objs, self.db)
+        memory.require_databases(objs, self.db)
         return super().bulk_update(objs, fields, batch_size)
 
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
-        self._require_own(kwargs.values(), self.db)
+        memory.require_databases(kwargs.values(), self.db)
         return super().update(**kwargs)
 
-    update.alters_data = True  # type: ignore[attr-defined]  # as Django marks its own
-
     def contains(self, obj: models.Model) -> bool:
-        self._readable()
-        self._require_own([obj], self.db)
+        self._bound_here()
+        memory.require_databases([obj], self.db)
         return super().contains(obj)
 
     @classmethod
@@ -405,30 +395,10 @@ class TenantQuerySet(_QuerySet[M]):
     as_manager.queryset_only = True  # type: ignore[attr-defined]
 
 
-def _require_own_objects(method: Callable[..., Any]) -> Callable[..., Any]:
-    """For ``remove()`` and ``set()`` of a related manager, which look at keys only (Django asks the router,
-    as for ``add()``, in no release)."""
-
-    @functools.wraps(method)
-    def guarded(self: Any, *objs: Any, **kwargs: Any) -> Any:
-        if (owner := getattr(self, "instance", None)) is not None:  # else it is a method of an app's own
-            remembered = remembered_by(owner)
-            if method.__name__ == "set" and objs:
-                objs = (tuple(objs[0]), *objs[1:])  # it may be a generator
-            for obj in objs[0] if method.__name__ == "set" and objs else objs:
-                memory.require_database(obj, remembered_by(obj), remembered)
-        return method(self, *objs, **kwargs)
-
-    return guarded
-
-
 class TenantManager(models.Manager.from_queryset(TenantQuerySet)):  # type: ignore[misc]
     """The manager of tenant models: ``TenantManager.from_queryset(…)`` for one with methods of its own."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Django makes the manager of a relation as a subclass of the related model's default manager
-        # (django/db/models/fields/related_descriptors.py, create_forward_many_to_many_manager).
-        for name in ("remove", "set"):
-            if name in cls.__dict__:
-                setattr(cls, name, _require_own_objects(cls.__dict__[name]))
+        # Of a relation, too: Django makes it as a subclass of the related model's default manager.
+        guard_related_manager(cls)

@@ -9,8 +9,8 @@ from django.db.models import Model
 
 from tenancy.context import current_frame, current_tenant
 from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
+from tenancy.memory import remembered_by
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
-from tenancy.querysets import remembered_by
 
 
 class TenantRouter:

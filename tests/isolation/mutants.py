@@ -145,7 +145,7 @@ def _() -> None:
 def _() -> None:
     from tenancy.querysets import TenantQuerySet
 
-    TenantQuerySet._readable = lambda self: self
+    TenantQuerySet._bound_here = lambda self: self
 
 
 @mutant(
@@ -160,6 +160,83 @@ def _() -> None:
 
     TenantModel.__eq__ = Model.__eq__
     TenantModel.__hash__ = Model.__hash__
+
+
+@mutant(
+    "prefetch-asks-the-first",
+    "all objects of a prefetch are looked at, not the first alone",
+    f"{TENANCY}/test_querysets.py::test_objects_of_two_tenants_are_not_prefetched_together",
+)
+def _() -> None:
+    from tenancy.relations import _PrefetchesOneTenants
+
+    del _PrefetchesOneTenants.get_prefetch_querysets
+
+
+@mutant(
+    "relations-change-unseen",
+    "`remove()` and `set()` of a relation look at their objects",
+    f"{TENANCY}/test_models.py::test_what_was_made_for_another_tenant_is_related_to_nothing_here",
+)
+def _() -> None:
+    from tenancy import memory
+
+    memory.require_databases = lambda *_: None
+
+
+@mutant(
+    "links-forget",
+    "the table of a many-to-many field is a tenant model",
+    f"{TENANCY}/test_models.py::test_links_remember_their_tenant",
+)
+def _() -> None:
+    from django.db import models
+    from django.db.models.base import ModelBase
+
+    from tests.workshop.models import Tool
+
+    links = Tool.labels.through
+    links.__bases__ = (models.Model,)
+    links.__class__ = ModelBase
+    links._meta.local_managers.clear()
+    links.add_to_class("objects", models.Manager())
+
+
+@mutant(
+    "raw-rows-are-anybodys",
+    "raw rows are read in their own context only",
+    f"{TENANCY}/test_querysets.py::test_raw_rows_once_fetched_are_read_by_their_own_only",
+)
+def _() -> None:
+    from tenancy.querysets import TenantRawQuerySet
+
+    TenantRawQuerySet._require_readable = lambda _: None
+
+
+@mutant(
+    "values-of-an-update-not-looked-at",
+    "an object in the values of an update is looked at",
+    f"{TENANCY}/test_querysets.py::test_another_tenants_object_in_the_values_of_an_update_is_refused",
+)
+def _() -> None:
+    from django.db.models import sql
+
+    from tenancy.querysets import TenantQuery
+
+    TenantQuery.chain = sql.Query.chain
+
+
+@mutant(
+    "deserialised-anywhere",
+    "an object is looked at where `save_base` is jumped over",
+    f"{TENANCY}/test_models.py::test_a_deserialised_object_is_saved_for_its_own_tenant_only",
+)
+def _() -> None:
+    from django.db.models.signals import pre_save
+
+    from tenancy import models
+
+    assert pre_save.disconnect(models._require_own_database)
 
 
 # Layer 3: the connection.
@@ -177,6 +254,31 @@ def _() -> None:
 
     TenancyWrapper.require_admission = lambda _: None
     TenancyWrapper.validate_no_broken_transaction = BaseDatabaseWrapper.validate_no_broken_transaction
+
+
+@mutant(
+    "drivers-ways-unguarded",
+    "a cursor guards what the driver can and Django does not know",
+    f"{TENANCY}/test_guard.py::test_a_kept_cursor_is_dead_by_whatever_way_the_driver_has",
+)
+def _() -> None:
+    from django.db.backends.utils import CursorWrapper
+
+    from tenancy.backends.cursors import GuardedRows
+
+    GuardedRows.__getattr__ = CursorWrapper.__getattr__
+
+
+@mutant(
+    "other-files-attached",
+    "an SQLite connection reads its own file only",
+    f"{TENANCY}/test_backends.py::test_no_other_file_is_attached",
+    "sqlite",
+)
+def _() -> None:
+    import sqlite3
+
+    sqlite3.SQLITE_LIMIT_ATTACHED = sqlite3.SQLITE_LIMIT_WORKER_THREADS
 
 
 @mutant(
@@ -239,6 +341,17 @@ def _() -> None:
     from tenancy import stamp
 
     stamp.shake_hands = lambda _: None
+
+
+@mutant(
+    "owner-not-asked-by-hand",
+    "a connection by hand is asked whose database it is, too",
+    f"{TENANCY}/test_backends.py::test_a_connection_by_hand_to_another_tenants_database_does_not_pass",
+)
+def _() -> None:
+    from tenancy.backends.wrapper import TenancyWrapper
+
+    TenancyWrapper._ask_for_the_owner_once = lambda _: None
 
 
 # Layer 5: PostgreSQL.

@@ -235,6 +235,34 @@ def test_a_prefetch_whose_queryset_all_tenants_share_belongs_to_none(makers):
     assert SHARED.query.tenant_id is None
 
 
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [
+        (Tool, "maker"),
+        (Tool, Prefetch("maker", queryset=Maker.objects.order_by("name"))),
+        (Tool, "labels"),
+        (Tool, "maker__tools"),
+        (Maker, "tools"),
+    ],
+    ids=["forward", "forward with a queryset", "many to many", "and on", "reverse"],
+)
+@pytest.mark.parametrize("order", [1, -1], ids=["own first", "other's first"])
+def test_objects_of_two_tenants_are_not_prefetched_together(model, lookup, order):
+    """Django asks the first for its database, and takes the keys of all."""
+    with tenant_context("acme"):
+        others = list(model.objects.order_by("name"))
+        prefetch_related_objects(others[:1], lookup)
+    with tenant_context("globex"):
+        own = list(model.objects.order_by("name"))
+        with pytest.raises(WrongTenant):
+            prefetch_related_objects([*own, *others[1:]][::order], lookup)
+        nobodys = [model(pk=own[0].pk, **({"maker_id": own[0].maker_id} if model is Tool else {}))]
+        nobodys[0]._made_for = None
+        with pytest.raises(WrongTenant):
+            prefetch_related_objects([*nobodys, *others[1:]], lookup)
+        prefetch_related_objects(own, lookup)
+
+
 SHARED_MAKERS = Maker.objects.order_by("name")
 
 
