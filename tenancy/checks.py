@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache import DEFAULT_CACHE_ALIAS, cache, caches
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
@@ -421,6 +421,23 @@ def check_open_routes(**kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
+def check_throttles(**kwargs: Any) -> list[CheckMessage]:
+    """E203: what answers without a token has no throttle that counts in a tenant's cache."""
+    if not settings.ROOT_URLCONF:
+        return []
+    return [
+        Error(
+            f"'{path}' answers without a token, and its {throttle.__name__} counts in a tenant's cache.",
+            hint="Put tenancy.rest.throttling.SharedThrottleMixin before the throttle's class.",
+            id="tenancy.E203",
+        )
+        for path, route in sorted({route.path: route for route in all_routes()}.items())
+        if route.is_open
+        for throttle in route.throttles
+        if getattr(throttle, "cache", None) is cache
+    ]
+
+
 def check_migration_dependencies(**kwargs: Any) -> list[CheckMessage]:
     """E102: no migration depends on one of the other plane, which its database will never have."""
     messages: list[CheckMessage] = []
@@ -459,6 +476,7 @@ CHECKS = (
     check_generic_relations,
     check_admin,
     check_open_routes,
+    check_throttles,
     check_migration_dependencies,
 )
 

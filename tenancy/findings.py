@@ -26,84 +26,124 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """``asks`` is an SQL expression over the tables of ``_FROM``: true, or a number, where something is
+    wrong. ``text`` says so; ``{}`` in it is the answer."""
+
+    code: str
+    asks: str
+    text: str
+
+
 _HARDEN = "Harden it (`tenancy.provisioning.harden`)."
+_LISTED = (
+    "`SELECT pg_describe_object(classid, objid, objsubid) FROM pg_shdepend WHERE refobjid = "
+    "'its role'::regrole` lists them."
+)
 
-#: By code, in order of weight. ``{}`` is a number, or the names of settings.
-_TEXTS = {
-    "superuser": f"Its role is a superuser, whom no border stops. Name another in its URL. {_HARDEN}",
-    "bypassrls": f"Its role may bypass row security. {_HARDEN}",
-    "replication": f"Its role may replicate, that is copy, the whole server. {_HARDEN}",
-    "createrole": f"Its role may make roles. {_HARDEN}",
-    "createdb": f"Its role may make databases. {_HARDEN}",
-    "memberships": f"Its role has the rights of other roles: {{}}. {_HARDEN}",
-    "other_databases": (
-        "Its role may connect to databases that are not its own: {}. Harden the tenants whose they are, and "
-        "`REVOKE CONNECT ON DATABASE … FROM PUBLIC` on the others; `\\l` in psql lists them."
-    ),
-    "database_owner": f"Its database belongs to a role that could drop it or let others in. {_HARDEN}",
-    "public_connect": f"Every role of the server may connect to its database. {_HARDEN}",
-    "others_connect": (
-        "Roles that are no tenant's of this database may connect to it: {}. `\\l` in psql lists them; "
-        "`REVOKE CONNECT ON DATABASE … FROM` those that have no business there."
-    ),
-    "schema_owner": f"Its schema belongs to another role. {_HARDEN}",
-    "public_schema": f"Every role that may connect may use its schema. {_HARDEN}",
-    "shared_schema": f"Every role may make tables in the schema 'public' of its database. {_HARDEN}",
-    "object_owner": f"Tables, functions or types in its schema belong to other roles: {{}}. {_HARDEN}",
-    "others_rights": (
-        "Others than its role have rights in its schema: {}. Harden it; what is left was given to roles that "
-        "are no tenant's, and `\\dp`, `\\dn+` and `\\drg` in psql list it."
-    ),
-    "pins": f"Not pinned for its role, or differently: {{}}. {_HARDEN}",
-    "search_path": (
-        "Its sessions do not work in its schema. See that the schema is there, and that a pooler passes "
-        "`options` on."
-    ),
-    "file_mode": (
-        "Others on the machine may read or write its file, or the -wal or -shm beside it. Run `chmod o-rwx` "
-        "on all of them."
-    ),
-    "folder_mode": "Others on the machine may read or write the folder of its file. Run `chmod o-rw` on it.",
-}
+# What the role owns ('o') or was given by name ('a') in this database or on the server, outside its schema.
+# https://www.postgresql.org/docs/current/catalog-pg-shdepend.html
+_OUTSIDE = """
+    SELECT count(*) FROM pg_shdepend s CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, 0) i
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.dbid IN (0, d.oid)
+    AND s.classid <> ALL ('{pg_database, pg_namespace, pg_default_acl}'::regclass[])
+    AND i.schema IS DISTINCT FROM quote_ident(n.nspname)
+"""
 
-# Column names are codes. Rights are asked of the server where roles inherit them, and read from its lists
-# where it matters who holds them. A superuser is no finding but in the tenant's own role.
-_QUESTIONS = f"""
-    WITH me AS (SELECT * FROM pg_roles WHERE rolname = current_user)
-    SELECT
-        r.rolsuper AS superuser,
-        r.rolbypassrls AND NOT r.rolsuper AS bypassrls,
-        r.rolreplication AND NOT r.rolsuper AS replication,
-        r.rolcreaterole AND NOT r.rolsuper AS createrole,
-        r.rolcreatedb AND NOT r.rolsuper AS createdb,
-        (SELECT count(*) FROM pg_auth_members WHERE member = r.oid) AS memberships,
-        (
+# In order of weight. Rights are asked of the server where roles inherit them, and read from its lists where
+# it matters who holds them. A superuser is no finding but in the tenant's own role.
+_QUESTIONS = (
+    _Question(
+        "superuser",
+        "r.rolsuper",
+        f"Its role is a superuser, whom no border stops. Name another in its URL. {_HARDEN}",
+    ),
+    _Question(
+        "bypassrls", "r.rolbypassrls AND NOT r.rolsuper", f"Its role may bypass row security. {_HARDEN}"
+    ),
+    _Question(
+        "replication",
+        "r.rolreplication AND NOT r.rolsuper",
+        f"Its role may replicate, that is copy, the whole server. {_HARDEN}",
+    ),
+    _Question("createrole", "r.rolcreaterole AND NOT r.rolsuper", f"Its role may make roles. {_HARDEN}"),
+    _Question("createdb", "r.rolcreatedb AND NOT r.rolsuper", f"Its role may make databases. {_HARDEN}"),
+    _Question(
+        "memberships",
+        "(SELECT count(*) FROM pg_auth_members WHERE member = r.oid)",
+        f"Its role has the rights of other roles: {{}}. {_HARDEN}",
+    ),
+    _Question(
+        "rights_outside",
+        f"""({_OUTSIDE} AND s.deptype = 'a'
+            AND (%(shared)s OR i.schema = 'pg_catalog' OR s.classid = 'pg_parameter_acl'::regclass))""",
+        "Its role was given rights outside its schema, on settings, on the server's own functions or on what "
+        f"is others': {{}}. {_LISTED} `REVOKE` what it does not need.",
+    ),
+    _Question(
+        "other_databases",
+        """(
             SELECT count(*) FROM pg_database o
             WHERE NOT r.rolsuper AND o.oid <> d.oid AND o.datallowconn AND o.datname <> ALL (%(maintenance)s)
             AND has_database_privilege(o.oid, 'CONNECT')
-        ) AS other_databases,
-        NOT EXISTS (
+        )""",
+        "Its role may connect to databases that are not its own: {}. Harden the tenants whose they are, and "
+        "`REVOKE CONNECT ON DATABASE … FROM PUBLIC` on the others; `\\l` in psql lists them.",
+    ),
+    _Question(
+        "database_owner",
+        """NOT EXISTS (
             SELECT FROM pg_roles o
             WHERE o.oid = d.datdba AND (o.rolsuper OR o.oid = r.oid AND NOT %(shared)s)
-        ) AS database_owner,
-        has_database_privilege('public'::name, d.oid, 'CONNECT') AS public_connect,
-        (
+        )""",
+        f"Its database belongs to a role that could drop it or let others in. {_HARDEN}",
+    ),
+    _Question(
+        "public_connect",
+        "has_database_privilege('public'::name, d.oid, 'CONNECT')",
+        f"Every role of the server may connect to its database. {_HARDEN}",
+    ),
+    _Question(
+        "others_connect",
+        """(
             SELECT count(*) FROM pg_roles o
             WHERE o.rolcanlogin AND NOT o.rolsuper AND o.oid <> r.oid
             AND o.rolname <> ALL (%(own)s) AND o.rolname <> ALL (%(neighbours)s)
             AND has_database_privilege(o.oid, d.oid, 'CONNECT')
             AND NOT has_database_privilege('public'::name, d.oid, 'CONNECT')
-        ) AS others_connect,
-        n.nspowner <> r.oid AS schema_owner,
-        has_schema_privilege('public'::name, n.oid, 'USAGE, CREATE') AS public_schema,
-        EXISTS (
+        )""",
+        "Roles that are no tenant's of this database may connect to it: {}. `\\l` in psql lists them; "
+        "`REVOKE CONNECT ON DATABASE … FROM` those that have no business there.",
+    ),
+    _Question("schema_owner", "n.nspowner <> r.oid", f"Its schema belongs to another role. {_HARDEN}"),
+    _Question(
+        "public_schema",
+        "has_schema_privilege('public'::name, n.oid, 'USAGE, CREATE')",
+        f"Every role that may connect may use its schema. {_HARDEN}",
+    ),
+    _Question(
+        "shared_schema",
+        """EXISTS (
             SELECT FROM pg_namespace p WHERE p.oid <> n.oid AND p.nspname = 'public'
             AND has_schema_privilege('public'::name, p.oid, 'CREATE')
-        ) AS shared_schema,
-        (
-            SELECT count(*) FROM ({roles.OBJECTS}) o WHERE o.namespace = n.oid AND o.owner <> r.oid
-        ) AS object_owner,
-        (
+        )""",
+        f"Every role may make tables in the schema 'public' of its database. {_HARDEN}",
+    ),
+    _Question(
+        "object_owner",
+        f"(SELECT count(*) FROM ({roles.OBJECTS}) o WHERE o.namespace = n.oid AND o.owner <> r.oid)",
+        f"Tables, functions, types or others in its schema belong to other roles: {{}}. {_HARDEN}",
+    ),
+    _Question(
+        "objects_outside",
+        f"({_OUTSIDE} AND s.deptype = 'o' AND %(shared)s)",
+        "Its role owns tables, views, functions or large objects outside its schema, through which roles of "
+        f"other schemas may read: {{}}. {_LISTED} Move them into its schema, or drop them.",
+    ),
+    _Question(
+        "others_rights",
+        f"""(
             SELECT count(*) FROM (
                 SELECT g.grantee FROM ({roles.TABLE_GRANTS}) g WHERE g.namespace = n.oid
                 UNION SELECT a.grantee FROM aclexplode(n.nspacl) a
@@ -111,15 +151,40 @@ _QUESTIONS = f"""
                 UNION SELECT m.member FROM pg_auth_members m WHERE m.roleid = r.oid
             ) g LEFT JOIN pg_roles o ON o.oid = g.grantee
             WHERE g.grantee <> r.oid AND NOT coalesce(o.rolsuper OR o.rolname = ANY (%(own)s), false)
-        ) AS others_rights,
-        current_schema() IS DISTINCT FROM %(schema)s AS search_path,
-        (
-            SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setdatabase = d.oid AND s.setrole = r.oid
-        ) AS pinned
-    FROM me r
+        )""",
+        "Others than its role have rights in its schema: {}. Harden it; what is left was given to roles that "
+        "are no tenant's, and `\\dp`, `\\dn+` and `\\drg` in psql list it.",
+    ),
+    _Question(
+        "pins",
+        "(SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setdatabase = d.oid AND s.setrole = r.oid)",
+        f"Not pinned for its role, or differently: {{}}. {_HARDEN}",
+    ),
+    _Question(
+        "search_path",
+        "current_schema() IS DISTINCT FROM %(schema)s",
+        "Its sessions do not work in its schema. See that the schema is there, and that a pooler passes "
+        "`options` on.",
+    ),
+)
+
+_FROM = """
+    FROM pg_roles r
     JOIN pg_database d ON d.datname = current_database()
     LEFT JOIN pg_namespace n ON n.nspname = %(schema)s
+    WHERE r.rolname = current_user
 """
+# The names of the columns are the codes.
+_SELECT = f"SELECT {', '.join(f'{question.asks} AS {question.code}' for question in _QUESTIONS)} {_FROM}"
+_TEXTS = {question.code: question.text for question in _QUESTIONS}
+
+_TEXTS_OF_FILES = {
+    "file_mode": (
+        "Others on the machine may read or write its file, or the -wal or -shm beside it. Run `chmod o-rwx` "
+        "on all of them."
+    ),
+    "folder_mode": "Others on the machine may read or write the folder of its file. Run `chmod o-rw` on it.",
+}
 
 
 def in_postgresql(tenant: Tenant) -> list[Finding]:
@@ -135,13 +200,13 @@ def in_postgresql(tenant: Tenant) -> list[Finding]:
     }
     try:
         with connections[tenant.id].cursor() as cursor:
-            cursor.execute(_QUESTIONS, values)
+            cursor.execute(_SELECT, values)
             names = [column[0] for column in cursor.description]
             answers: dict[str, Any] = dict(zip(names, cursor.fetchone(), strict=True))
     finally:
         close(tenant.id)
-    answers["pins"] = ", ".join(roles.unpinned(tenant, answers.pop("pinned")))
-    return list(_findings(answers))
+    answers["pins"] = ", ".join(roles.unpinned(tenant, answers["pins"]))
+    return list(_findings(_TEXTS, answers))
 
 
 def in_sqlite(tenant: Tenant) -> list[Finding]:
@@ -157,8 +222,9 @@ def in_sqlite(tenant: Tenant) -> list[Finding]:
     except OSError as exc:
         raise DatabaseUnavailable(tenant.id, "its file cannot be looked at") from exc
     read_or_write = stat.S_IROTH | stat.S_IWOTH
-    return list(_findings({"file_mode": mode & read_or_write, "folder_mode": folder_mode & read_or_write}))
+    answers = {"file_mode": mode & read_or_write, "folder_mode": folder_mode & read_or_write}
+    return list(_findings(_TEXTS_OF_FILES, answers))
 
 
-def _findings(answers: Mapping[str, Any]) -> Iterator[Finding]:
-    return (Finding(code, text.format(answers[code])) for code, text in _TEXTS.items() if answers.get(code))
+def _findings(texts: Mapping[str, str], answers: Mapping[str, Any]) -> Iterator[Finding]:
+    return (Finding(code, text.format(answers[code])) for code, text in texts.items() if answers[code])

@@ -140,22 +140,31 @@ _ESCAPES = {
 }
 
 _WORD = re.compile(r"\S+")
-# As libpq, the repr() of Django's settings and SQL write it.
+# As libpq, the repr() of Django's settings, YAML and SQL write it: after a name, in quotes of some kind or up
+# to the next space. What PostgreSQL puts between dollars is looked for so far only: one that nobody closes must
+# not make this slow.
 _PASSWORD = re.compile(
-    r"""(password(?:\s*=\s*|['"]\s*:\s*|\s+(?=['"])))('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,}]+)""",
-    re.IGNORECASE,
+    r"""
+    (passw(?:or)?d (?: \s*=\s* | ['"]?\s*:\s* | \s+(?=['"$]|E') ))
+    (?: E?'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | \$(\w*)\$.{0,1000}?\$\2\$ | [^\s,}]+ )
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+# RFC 7519; RFC 9110, section 11.4. A shorter word is an English one.
+_TOKEN = re.compile(
+    r"\b(?:eyJ[\w-]+\.[\w-]+\.[\w-]*|(Bearer |Basic |Api-Key )[\w.~+/=-]{16,})", re.IGNORECASE
 )
 
 
 def without_secrets(text: str) -> str:
-    """A text without the user and the password of URLs, and without passwords that are named so.
+    """A text without the user and the password of URLs, passwords that are named so, and tokens.
 
     It hides too much rather than too little: in a word with ``://`` all up to its last ``@``. Words are
     searched one by one, so its time grows with the length of the text only.
     """
     if "://" in text and "@" in text:
         text = _WORD.sub(_without_userinfo, text)
-    return _PASSWORD.sub(r"\1***", text)
+    return _TOKEN.sub(r"\1***", _PASSWORD.sub(r"\1***", text))
 
 
 def _without_userinfo(word: re.Match[str]) -> str:

@@ -30,21 +30,31 @@ from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
 from tenancy.tenant import Tenant
 
-#: What has an owner of its own in a schema: tables, views, sequences, functions, types, collations. What
-#: follows another object (a column's sequence, a table's row type) or an extension is left out.
+#: What has an owner of its own in a schema: tables, views, sequences, functions, types, and what is rarer.
+#: What follows another object (a column's sequence, a table's row type) or an extension is left out.
 OBJECTS = """
     SELECT o.class, o.id, o.owner, o.namespace FROM (
         SELECT 'pg_class'::regclass, oid, relowner, relnamespace FROM pg_class
         WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
         UNION ALL SELECT 'pg_proc'::regclass, oid, proowner, pronamespace FROM pg_proc
         UNION ALL SELECT 'pg_collation'::regclass, oid, collowner, collnamespace FROM pg_collation
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner, connamespace FROM pg_conversion
+        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner, oprnamespace FROM pg_operator
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner, opcnamespace FROM pg_opclass
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner, opfnamespace FROM pg_opfamily
+        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner, stxnamespace FROM pg_statistic_ext
+        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner, cfgnamespace FROM pg_ts_config
+        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner, dictnamespace FROM pg_ts_dict
         UNION ALL SELECT 'pg_type'::regclass, t.oid, t.typowner, t.typnamespace
         FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
         WHERE t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c'
     ) o (class, id, owner, namespace)
     WHERE NOT EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.id AND d.objsubid = 0
-        AND (d.deptype IN ('e', 'i') OR d.deptype = 'a' AND d.refobjsubid > 0)
+        AND (
+            d.deptype IN ('e', 'i')
+            OR d.classid = 'pg_class'::regclass AND d.deptype = 'a' AND d.refobjsubid > 0
+        )
     )
 """
 
@@ -61,6 +71,10 @@ TABLE_GRANTS = """
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
 """
+
+# As ALTER calls what pg_identify_object() calls otherwise. An aggregate over ``*`` has no arguments to name,
+# and only as a routine is that allowed.
+_KINDS = {"aggregate": "routine", "statistics object": "statistics"}
 
 #: What the lines call a role that belongs to another tenant, or to the control plane.
 STRANGER = "another tenant's role"
@@ -235,9 +249,10 @@ class _Reconciliation:
         self.changes: list[str] = []
 
     def run(self) -> list[str]:
-        # Two runs in one database would otherwise change one row of a catalogue at once, which is an error.
-        self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tenancy.roles'))")
         self.require_superuser()
+        # Two runs in one database would otherwise change one row of a catalogue at once, which is an error.
+        # Not an advisory lock: every role may hold one, and so could stop this for good.
+        self.ask("SELECT 1 FROM pg_database WHERE datname = %(database)s FOR UPDATE")
         self.require_stamp()
         self.make_role()
         self.end_memberships()
@@ -407,7 +422,7 @@ class _Reconciliation:
         )
         for kind, identity_of_object in rows:
             # The server quoted both, and named the schema, for its path is pg_catalog.
-            thing = sql.SQL(f"{kind} {identity_of_object}")
+            thing = sql.SQL(f"{_KINDS.get(kind, kind)} {identity_of_object}")
             self.change(
                 "gave what is in the schema to its role", "ALTER {thing} OWNER TO {role}", thing=thing
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -113,7 +114,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if known.status_code == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = AUTHENTICATE
     if wait := getattr(known, "retry_after", None) or getattr(known, "wait", None):
-        headers["Retry-After"] = str(int(wait))
+        headers["Retry-After"] = str(math.ceil(wait))
     return Response(body_of(known), status=known.status_code, headers=headers)
 
 

@@ -34,6 +34,11 @@ class Route:
         return list(options.get("permission_classes", self.view_class.permission_classes))
 
     @property
+    def throttles(self) -> list[Any]:
+        options = getattr(self.callback, "initkwargs", {})
+        return list(options.get("throttle_classes", getattr(self.view_class, "throttle_classes", ())))
+
+    @property
     def is_open(self) -> bool:
         """Whether it answers somebody without a token, as far as can be said without calling it: a plain
         view of Django, one without a permission or with ``AllowAny`` alone, or one with rules of its own."""

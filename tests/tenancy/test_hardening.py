@@ -190,7 +190,7 @@ class Server:
         for (name,) in self.run(
             "postgres", "SELECT rolname FROM pg_roles WHERE rolname !~ '^(postgres|pg_)'"
         ):
-            self.run("postgres", f'DROP ROLE "{name}"')
+            self.run("postgres", f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +489,15 @@ if POSTGRESQL:
             CREATE FUNCTION f(a int, b mood) RETURNS int LANGUAGE sql AS 'SELECT 1';
             CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1';
             CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int);
+            CREATE AGGREGATE all_of(*) (sfunc = int8inc, stype = int8, initcond = '0');
+            CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+            CREATE OPERATOR ### (leftarg = int, rightarg = int, function = plus);
+            CREATE OPERATOR FAMILY family USING btree;
+            CREATE OPERATOR CLASS class FOR TYPE int USING btree FAMILY family AS OPERATOR 1 <;
+            CREATE CONVERSION latin FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1;
+            CREATE STATISTICS correlated ON a, b FROM computed;
+            CREATE TEXT SEARCH CONFIGURATION "Words" (copy = simple);
+            CREATE TEXT SEARCH DICTIONARY stems (template = simple);
             """,
         )
         assert "gave what is in the schema to its role" in harden(acme, server.superuser_url)
@@ -511,8 +520,16 @@ if POSTGRESQL:
             "TYPE pair",
             "TYPE span",
             'COLLATION "my order"',
+            "AGGREGATE all_of(*)",
+            "CONVERSION latin",
+            "STATISTICS correlated",
+            'TEXT SEARCH CONFIGURATION "Words"',
+            "TEXT SEARCH DICTIONARY stems",
+            "OPERATOR CLASS class USING btree",
+            "OPERATOR FAMILY family USING btree",
         ):
             server.run("acme", f"BEGIN; ALTER {thing} RENAME TO renamed; ROLLBACK", acme)
+        server.run("acme", "ALTER OPERATOR ### (int, int) SET (restrict = NONE)", acme)
         owner = "SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'l2_distance'"
         assert server.run("acme", owner) == [("postgres",)]  # the extension's
 
@@ -766,9 +783,14 @@ if POSTGRESQL:
     def test_two_at_once_wait_for_each_other(server, acme):
         other = psycopg2.connect(dbname="acme", host=server.host, user="postgres")
         with closing(other), mock.patch.dict(roles.LIMITS, lock_timeout=50):
-            other.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('tenancy.roles'))")
+            other.cursor().execute("SELECT FROM pg_database WHERE datname = 'acme' FOR UPDATE")
             refused(server, acme, "SQLSTATE 55P03")
         harden(acme, server.superuser_url)
+
+    def test_no_tenants_role_can_make_it_wait(server, acme):
+        harden(acme, server.superuser_url)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            server.run("acme", "SELECT FROM pg_database WHERE datname = 'acme' FOR UPDATE", acme)
 
     # What verify finds. Each of these breaks one thing in a tenant that is fine.
 
@@ -800,6 +822,8 @@ if POSTGRESQL:
         "others_connect": "CREATE ROLE backup LOGIN; GRANT CONNECT ON DATABASE acme TO backup",
         "others_rights": "GRANT SELECT ON catalog_product TO staff",
         "others_rights (schema)": "GRANT USAGE ON SCHEMA public TO staff",
+        "rights_outside": "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO acme_app",
+        "rights_outside (setting)": "GRANT SET ON PARAMETER session_replication_role TO acme_app",
     }
 
     @pytest.fixture
@@ -854,6 +878,35 @@ if POSTGRESQL:
         server.run("shared", "GRANT CREATE ON SCHEMA public TO PUBLIC")
         assert list(verify(initech)) == ["shared_schema"]
         assert len(harden(globex, server.superuser_url)) == 1
+        assert verify(initech) == {}
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "CREATE VIEW public.seen AS SELECT 1; ALTER VIEW public.seen OWNER TO initech_app",
+            "CREATE FUNCTION public.f() RETURNS int RETURN 1; ALTER FUNCTION public.f() OWNER TO initech_app",
+            "CREATE TABLE public.copied (id int); ALTER TABLE public.copied OWNER TO initech_app",
+            "SELECT lo_create(4711); ALTER LARGE OBJECT 4711 OWNER TO initech_app",
+        ],
+        ids=["view", "function", "table", "large object"],
+    )
+    def test_what_a_role_shows_the_other_schemas_of_its_database_is_found(server, schemas, sql):
+        initech, globex = schemas
+        harden(initech, server.superuser_url)
+        harden(globex, server.superuser_url)
+        server.run("shared", sql)
+        assert list(verify(initech)) == ["objects_outside"]
+        assert ": 1." in verify(initech)["objects_outside"]
+        assert verify(globex) == {}
+
+    def test_rights_beyond_its_own_schema_are_found(server, schemas):
+        initech, globex = schemas
+        harden(initech, server.superuser_url)
+        harden(globex, server.superuser_url)
+        server.run(
+            "shared", "CREATE TABLE public.copied (id int); GRANT SELECT (id) ON public.copied TO globex_app"
+        )
+        assert list(verify(globex)) == ["rights_outside"]
         assert verify(initech) == {}
 
     def test_a_role_of_a_tenant_that_shares_a_database_may_own_none(server, schemas):
