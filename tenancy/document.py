@@ -29,12 +29,17 @@ _CONFLICT_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)", re.MULTI
 # No ':' and no '@': a URL that slipped into the place of a key is not repeated.
 _SHOWN_KEY = re.compile(r"[\w ./-]{1,60}")
 
-#: libyaml's words for two mistakes that people make often.
+#: libyaml's words for mistakes that people make often.
 _PLAINER = {
     "found character that cannot start any token": "a tab, perhaps, or a character that needs quotes; "
     "indent with spaces",
     "mapping values are not allowed in this context": "a ':' where none can be; put a text that has ': ' in "
-    "it in quotes",
+    "it in quotes, and indent keys that belong together alike",
+    "did not find expected key": "a line that is indented unlike those before it; indent keys that belong "
+    "together alike",
+    "did not find expected '-' indicator": "a line in a list that does not start with '-'",
+    "did not find expected ',' or '}'": "a ',' or a '}' is missing before it",
+    "did not find expected ',' or ']'": "a ',' or a ']' is missing before it",
 }
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -108,13 +113,15 @@ def parse(data: bytes) -> Node:
         raise DocumentError(_line_at(text, match.start()), "", _control(match[0]))
     if match := _CONFLICT_MARKER.search(text):
         raise DocumentError(_line_at(text, match.start()), "", "git conflict marker; resolve the merge first")
+    reader = _Reader(text)
     try:
-        return _Reader(text).document()
+        return reader.document()
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 1
         problem = exc.problem or exc.context or ""
-        raise DocumentError(line, "", f"not valid YAML: {_PLAINER.get(problem, problem)}") from None
+        text = f"not valid YAML: {_PLAINER.get(problem, problem)}"
+        raise DocumentError(line, reader.path, text) from None
     except yaml.YAMLError:
         raise DocumentError(1, "", "not valid YAML") from None
 
@@ -132,9 +139,13 @@ class _Reader:
         # Where a value would end that is cut off: a half-written URL names another database.
         written = text.rstrip(" \t")
         self.cut = len(text) + 1 if written.endswith("\n") else len(written)
-        self.events = yaml.parse(text, Loader=_Loader)
+        self.text = text
+        self.events: Any = None
+        #: The map or list that is being read.
+        self.path = ""
 
     def document(self) -> Node:
+        self.events = yaml.parse(self.text, Loader=_Loader)
         self._next()  # the start of the stream
         event = self._next()
         if isinstance(event, yaml.StreamEndEvent):
@@ -150,6 +161,10 @@ class _Reader:
 
     def _next(self) -> Any:
         return next(self.events)
+
+    def _next_in(self, path: str) -> Any:
+        self.path = path
+        return self._next()
 
     def _node(self, event: Any, path: str, depth: int) -> Node:
         line = event.start_mark.line + 1
@@ -185,13 +200,13 @@ class _Reader:
 
     def _sequence(self, line: int, path: str, depth: int) -> Sequence:
         node = Sequence(line)
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+        while not isinstance(event := self._next_in(path), yaml.SequenceEndEvent):
             node.items.append(self._node(event, f"{path}[{len(node.items)}]", depth + 1))
         return node
 
     def _mapping(self, line: int, path: str, depth: int) -> Mapping:
         node = Mapping(line)
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+        while not isinstance(event := self._next_in(path), yaml.MappingEndEvent):
             key = self._node(event, path, depth + 1)
             if not isinstance(key, Scalar):
                 raise DocumentError(key.line, path, f"a key that is {describe(key)}; keys are text")

@@ -140,9 +140,9 @@ _ESCAPES = {
 }
 
 _WORD = re.compile(r"\S+")
-# As libpq, the repr() of Django's settings, YAML and SQL write it: after a name, in quotes of some kind or up
-# to the next space. What PostgreSQL puts between dollars is looked for so far only: one that nobody closes must
-# not make this slow.
+# As libpq, the repr() of settings, YAML and SQL write it: after a name, in quotes of some kind or up
+# to the next space. What PostgreSQL puts between dollars is looked for so far only: one that nobody closes
+# must not make this slow.
 _PASSWORD = re.compile(
     r"""
     (passw(?:or)?d (?: \s*=\s* | ['"]?\s*:\s* | \s+(?=['"$]|E') ))

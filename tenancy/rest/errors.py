@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from tenancy.backends.faults import Fault, classify
 from tenancy.context import current_tenant
-from tenancy.exceptions import RegistryUnavailable
+from tenancy.exceptions import DatabaseFault, RegistryUnavailable
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.rest.constraints import explain
 from tenancy.tenant import Status
@@ -150,7 +150,11 @@ def _from_database(exc: DatabaseError) -> ApiError | exceptions.ValidationError 
             return None
         case Fault.READ_ONLY if (tenant := current_tenant()) and tenant.status is Status.READ_ONLY:
             return TenantReadOnly()
-    logger.warning("Database '%s' is %s: %s", alias, fault.value, exc, exc_info=exc)
+    if isinstance(exc, DatabaseFault):
+        # No traceback: it says it all, and comes with every request for as long as a database is away.
+        logger.warning("%s%s", exc, f" ({exc.__cause__})" if exc.__cause__ else "")
+    else:
+        logger.warning("Database '%s' is %s: %s", alias, fault.value, exc, exc_info=exc)
     if alias == CONTROL_ALIAS:
         return ControlUnavailable()
     return _TENANT_FAULTS[fault]()

@@ -162,6 +162,28 @@ def test_broken_yaml_is_one_line_with_its_place(either_parser, data, line):
     assert problem.line in (line, line - 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "path", "words"),
+    [
+        ("tenants:\n  acme:\n    name: A\n   globex:\n    name: B\n", 4, "tenants", "indented unlike those"),
+        (
+            "tenants:\n  acme:\n    name: A\n     url: x\n",
+            4,
+            "tenants.acme",
+            "indent keys that belong together",
+        ),
+        ("tenants:\n  acme: {name: A\n  globex: {name: B}\n", 3, "tenants.acme", "a ',' or a '}' is missing"),
+        ("hosts: [a, b\nname: B\n", 2, "hosts", "a ',' or a ']' is missing"),
+        ("hosts:\n  - a\n  b: c\n", 3, "hosts", "does not start with '-'"),
+    ],
+    ids=["less", "more", "a brace", "a bracket", "a list"],
+)
+def test_what_is_not_yaml_is_told_with_its_place_in_plain_words(text, line, path, words):
+    problem = problem_of(text)
+    assert (problem.line, problem.path) == (line, path)
+    assert words in problem.text
+
+
 def test_yaml_without_a_mark_is_refused_too(monkeypatch):
     def fail(*args, **options):
         raise yaml.YAMLError("hunter2-s3cret")

@@ -122,9 +122,18 @@ def test_other_errors_carry_neither_header():
 
 
 def test_the_details_are_logged_for_the_operator(caplog):
-    errors.exception_handler(DatabaseUnavailable("acme", SECRET), {})
-    assert "Database 'acme' is unavailable" in caplog.text
+    errors.exception_handler(OperationalError(SECRET), {})
+    assert "Database 'control' is unavailable" in caplog.text
     assert SECRET in caplog.text
+
+
+def test_what_says_it_all_is_logged_without_a_traceback(caplog):
+    fault = DatabaseUnavailable("acme", "it is gone")
+    fault.__cause__ = OperationalError(SECRET)
+    errors.exception_handler(fault, {})
+    (record,) = caplog.records
+    assert record.getMessage() == f"The database of 'acme' is unavailable: it is gone. ({SECRET})"
+    assert record.exc_info is None
 
 
 @pytest.mark.parametrize(
