@@ -48,11 +48,12 @@ class Breaker:
         """Note that somebody tries now."""
         self._trial_at = time.monotonic()
 
-    def failed(self, seconds: float) -> bool:
-        """Note a failure that took this long. Returns whether the breaker is open now."""
+    def failed(self, seconds: float, *, is_file: bool = False) -> bool:
+        """Note a failure that took this long; behind a file there is no server that could be silent. Returns
+        whether the breaker is open now."""
         self.failures += 1
         if seconds >= self.SLOW:
-            self.trip(silent=True)
+            self.trip(silent=not is_file)
         elif self.failures >= self.limit:
             self.trip()
         return self.opened_at is not None

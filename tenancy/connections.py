@@ -138,8 +138,22 @@ class TenancyConnections(ConnectionHandler):
         try:
             own: dict[str, Any] = storage.own
         except AttributeError:
-            own = storage.own = {}
+            own = storage.own = _Own()
         return own
+
+
+class _Own(dict[str, Any]):
+    """A thread's connections outside of all scopes. When the thread is over, they are closed.
+
+    A connection refers to itself in places; by itself it would be found by the garbage collector only, and
+    keep its room in the pool until then.
+    """
+
+    def __del__(self) -> None:
+        for connection in self.values():
+            # One that is shared (a live server's, in tests) is its owner's to close.
+            if isinstance(connection, TenancyWrapper) and connection._thread_ident == get_ident():
+                pool.later(connection.discard)
 
 
 def install() -> None:
@@ -158,8 +172,7 @@ def install() -> None:
 def _drop_outdated(removed: frozenset[str], changed: frozenset[str], **kwargs: Any) -> None:
     """Close what is idle of tenants whose entry in tenants.yaml is gone or is another now. What is in use is
     closed when it is given back."""
-    for alias in removed | changed:
-        pool.discard_idle(alias)
+    pool.discard_idle(removed | changed)
 
 
 def _connections() -> TenancyConnections:

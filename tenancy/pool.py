@@ -18,6 +18,7 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from tenancy.breaker import Breaker, State
 from tenancy.conf import conf
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.planes import CONTROL_ALIAS
+from tenancy.servers import Server, Servers
 
 
 class Poolable(Protocol):
@@ -43,10 +45,12 @@ class Poolable(Protocol):
 class Slot:
     """Leave to have one physical connection open."""
 
-    __slots__ = ("alias", "holder", "opened_at", "spent")
+    __slots__ = ("alias", "holder", "opened_at", "server", "spent")
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, server: Server | None) -> None:
         self.alias = alias
+        #: Where the connection goes; None for a file.
+        self.server = server
         self.opened_at = time.monotonic()
         #: Given back, or passed on to another alias.
         self.spent = False
@@ -59,6 +63,8 @@ class Account:
     """What one alias has and wants. Kept while there is anything to know."""
 
     alias: str
+    #: Where its last connection went.
+    server: Server | None = None
     open: int = 0
     #: Of those, how many are still connecting, and since when the first of them.
     connecting: int = 0
@@ -68,6 +74,19 @@ class Account:
     #: The last parked is the first taken, so that the rest may age.
     idle: list[Poolable] = field(default_factory=list)
     breaker: Breaker | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller asks for. ``fresh`` is a connection that nobody has used."""
+
+    alias: str
+    server: Server | None = None
+    fresh: bool = False
+
+    @property
+    def is_control(self) -> bool:
+        return self.alias == CONTROL_ALIAS
 
 
 @dataclass(frozen=True)
@@ -85,8 +104,8 @@ class Grant:
 class _Waiter:
     """A caller in the queue. Its lock is released when it was served, or has nothing to hope for."""
 
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
         self.grant: Grant | None = None
         self.hopeless = False
         self.served = threading.Lock()
@@ -117,9 +136,12 @@ class Pool:
         self._open = {False: 0, True: 0}  # by whether it is the control plane's
         self._queue: deque[_Waiter] = deque()
         self._slots: set[Slot] = set()
+        self._servers = Servers()
         #: Slots whose wrapper was collected as garbage. A finalizer may run anywhere, also where this thread
         #: holds the lock, so it only notes it here.
         self._lost: deque[Slot] = deque()
+        #: What finalizers want to have done: to close a connection takes the lock, and time.
+        self._chores: deque[Callable[[], object]] = deque()
         self.counters = Counters()
         #: Closes a connection that the calling thread holds and does not use now; says whether there was one.
         self.close_spare: Callable[[], bool] = lambda: False
@@ -153,35 +175,38 @@ class Pool:
             self._idle[id(connection)] = (connection, time.monotonic())
             self._serve_queue()
 
-    def reserve(self, alias: str) -> Grant:
-        """Room for a new connection to ``alias``, or an idle one that came free while waiting.
+    def reserve(self, alias: str, server: Server | None = None, *, fresh: bool = False) -> Grant:
+        """Room for a new connection to ``alias``, or an idle one unless it must be ``fresh``.
 
         Waits ``TENANCY_POOL_WAIT`` seconds at most. Raises ``DatabaseBusy`` then, and at once where waiting
-        is futile: while a database that has no other connection takes its time to connect, or all that it has
-        are stuck. Raises ``DatabaseUnavailable`` while the breaker is open.
+        is futile: while a database that has no other connection takes its time to connect, or its server does
+        so to as many as one tenant may have, or all that it has are stuck. Raises ``DatabaseUnavailable``
+        while the breaker is open, or ``server`` is known to be silent.
         """
+        wish = Wish(alias, server, fresh)
+        self.do_chores()
         with self._lock:
             self._collect_lost()
-            self._refuse_if_broken(alias)
+            self._refuse_if_broken(wish)
         if self.is_full(alias) and not self._has_room(alias):
             self.close_spare()
-        grant = self._grant_or_queue(alias)
+        grant = self._grant_or_queue(wish)
         if isinstance(grant, _Waiter):
             grant = self._wait(grant, conf.pool_wait)
         if grant.victim is not None:
             grant.victim.discard()
         return grant
 
-    def _grant_or_queue(self, alias: str) -> Grant | _Waiter:
+    def _grant_or_queue(self, wish: Wish) -> Grant | _Waiter:
         with self._lock:
-            grant = self._grant(alias)
+            grant = self._grant(wish)
             if grant is not None:
                 return grant
-            if self._is_futile(alias, conf.pool_wait):
+            if self._is_futile(wish, conf.pool_wait):
                 self.counters.busy += 1
-                raise DatabaseBusy(alias)
+                raise DatabaseBusy(wish.alias)
             self.counters.waited += 1
-            waiter = _Waiter(alias)
+            waiter = _Waiter(wish)
             self._queue.append(waiter)
             return waiter
 
@@ -193,25 +218,25 @@ class Pool:
         """The connection that ``slot`` was reserved for is open."""
         with self._lock:
             self.counters.opened += 1
-            account = self._accounts[slot.alias]
-            account.connecting -= 1
-            account.breaker = None
+            self._end_connecting(slot).breaker = None
             self._serve_queue()
 
     def failed(self, slot: Slot, seconds: float) -> None:
         """It could not be opened, which took this long to know."""
         with self._lock:
-            account = self._accounts[slot.alias]
-            account.connecting -= 1
-            if _breaker(account).failed(seconds):
-                self._disappoint(slot.alias)
+            account = self._end_connecting(slot)
+            breaker = _breaker(account)
+            if breaker.failed(seconds, is_file=slot.server is None):
+                self._disappoint(lambda wish: wish.alias == slot.alias)
+            if breaker.silent and slot.server is not None:
+                self._servers.suspect(slot.server)
             self._release(slot)
         self.wake()
 
     def abandoned(self, slot: Slot) -> None:
         """It was not opened, for a reason that says nothing about the database."""
         with self._lock:
-            self._accounts[slot.alias].connecting -= 1
+            self._end_connecting(slot)
             self._release(slot)
 
     def release(self, slot: Slot) -> None:
@@ -228,10 +253,14 @@ class Pool:
 
     # Looking after what is open
 
-    def discard_idle(self, alias: str | None = None) -> None:
-        """Close what is idle: of one alias, or all of it."""
+    def discard_idle(self, aliases: AbstractSet[str] | None = None) -> None:
+        """Close what is idle: of these aliases, or all of it."""
         with self._lock:
-            found = [connection for connection, _ in self._idle.values() if alias in (None, connection.alias)]
+            found = [
+                connection
+                for connection, _ in self._idle.values()
+                if aliases is None or connection.alias in aliases
+            ]
             for connection in found:
                 self._unpark(connection)
         for connection in found:
@@ -253,34 +282,49 @@ class Pool:
         for connection in aged:
             connection.discard()
 
-    def trip(self, alias: str) -> list[Poolable]:
-        """Open a database's breaker: its server was found silent. Returns what was idle, for the caller to
-        close: each takes a moment, and others have to be told first."""
+    def silence(self, server: Server) -> list[Poolable]:
+        """Refuse whoever wants to connect to a server that was asked, and said nothing. Returns what was idle
+        there, for the caller to close: each takes a moment, and others have to be told first."""
         with self._lock:
-            account = self._account(alias)
-            _breaker(account).trip(silent=True)
-            self._disappoint(alias)
-            idle = list(account.idle)
+            self._servers.silence(server)
+            self._disappoint(lambda wish: wish.server == server)
+            idle = [
+                connection
+                for account in self._accounts.values()
+                if account.server == server
+                for connection in account.idle
+            ]
             for connection in idle:
                 self._unpark(connection)
         self.wake()
         return idle
 
-    def heard(self, alias: str) -> None:
-        """A server that was silent answers again."""
+    def heard(self, server: Server) -> None:
+        """A server that was silent, or suspected of it, answers."""
         with self._lock:
-            account = self._accounts.get(alias)
-            if account is not None and account.breaker is not None:
-                account.breaker.heard()
+            self._servers.heard(server)
+            for account in self._accounts.values():
+                if account.breaker is not None and account.breaker.silent and account.server == server:
+                    account.breaker.heard()
 
-    def silent(self) -> list[str]:
-        """The aliases whose server does not answer, as far as is known."""
+    def to_be_asked(self) -> list[Server]:
+        """The servers that do not answer, as far as is known."""
         with self._lock:
-            return [
-                alias
-                for alias, account in self._accounts.items()
-                if account.breaker is not None and account.breaker.silent
-            ]
+            return self._servers.to_be_asked()
+
+    def later(self, chore: Callable[[], object]) -> None:
+        """Have something done soon, by another thread or a later call. For finalizers, which may run where
+        this thread holds the lock; takes none."""
+        self._chores.append(chore)
+
+    def do_chores(self) -> None:
+        """Do what finalizers left."""
+        while self._chores:
+            try:
+                chore = self._chores.popleft()
+            except IndexError:
+                return  # another thread was faster
+            chore()
 
     def holders(self) -> Iterator[Any]:
         """The wrappers that have a connection, in use or idle."""
@@ -301,6 +345,7 @@ class Pool:
 
     def open_connections(self, alias: str | None = None) -> int:
         """How many connections are open: to one alias, or to all."""
+        self.do_chores()
         with self._lock:
             self._collect_lost()
             if alias is None:
@@ -318,7 +363,7 @@ class Pool:
 
     def is_quiet(self) -> bool:
         """Whether there is nothing to look after."""
-        return not (any(self._open.values()) or self._accounts)
+        return not (any(self._open.values()) or self._accounts or self._servers or self._chores)
 
     def forget(self) -> None:
         """Start anew, as in a process that was forked: the connections are the parent's, who uses them.
@@ -335,6 +380,8 @@ class Pool:
     def reset_breakers(self) -> None:
         """Forget all failures; for tests."""
         with self._lock:
+            for server in self._servers.to_be_asked():
+                self._servers.heard(server)
             for account in list(self._accounts.values()):
                 account.breaker = None
                 self._forget_if_empty(account)
@@ -351,38 +398,48 @@ class Pool:
         if not account.open and account.breaker is None:
             self._accounts.pop(account.alias, None)
 
-    def _grant(self, alias: str) -> Grant | None:
-        account = self._account(alias)
-        grant = self._grant_to(account)
+    def _grant(self, wish: Wish) -> Grant | None:
+        account = self._account(wish.alias)
+        if account.server != wish.server:
+            account.server, account.breaker = wish.server, None  # what failed before was another server
+        grant = self._grant_to(account, wish)
         if grant is None:
             self._forget_if_empty(account)
         return grant
 
-    def _grant_to(self, account: Account) -> Grant | None:
-        alias = account.alias
-        if account.idle:
+    def _grant_to(self, account: Account, wish: Wish) -> Grant | None:
+        if account.idle and not wish.fresh:
             connection = account.idle[-1]
             self._unpark(connection)
             self.counters.taken += 1
             return Grant(connection=connection)
-        control = alias == CONTROL_ALIAS
-        if not control:
+        if not wish.is_control:
             if account.connecting and account.connecting == account.open:
                 return None  # nobody knows yet whether it can be reached: one finds out
-            if account.open >= conf.tenant_share:
+            if account.open - len(account.idle) >= conf.tenant_share:
+                return None
+            if self._servers.connecting(wish.server) >= conf.tenant_share:
                 return None
         victim: Poolable | None = None
-        if self.is_full(alias):
-            victim = self._longest_idle(control)
+        if account.idle:
+            victim = account.idle[0]
+        elif self.is_full(wish.alias):
+            victim = self._longest_idle(wish.is_control)
             if victim is None:
                 return None
+        if victim is not None:
             self._evict(victim)
+            account = self._account(wish.alias)  # it may have been the last of this one
+            account.server = wish.server
+        now = time.monotonic()
         if not account.connecting:
-            account.connecting_since = time.monotonic()
+            account.connecting_since = now
         account.open += 1
         account.connecting += 1
-        self._open[control] += 1
-        return Grant(slot=Slot(alias), victim=victim)
+        self._open[wish.is_control] += 1
+        slot = Slot(wish.alias, wish.server)
+        self._servers.begin(wish.server, slot, now)
+        return Grant(slot=slot, victim=victim)
 
     def _longest_idle(self, control: bool) -> Poolable | None:
         for connection, _ in self._idle.values():
@@ -412,41 +469,57 @@ class Pool:
         if serve:
             self._serve_queue()
 
+    def _end_connecting(self, slot: Slot) -> Account:
+        account = self._accounts[slot.alias]
+        account.connecting -= 1
+        self._servers.end(slot.server, slot)
+        return account
+
     def _collect_lost(self) -> None:
         while self._lost:
             self._release(self._lost.popleft())
 
-    def _refuse_if_broken(self, alias: str) -> None:
-        account = self._accounts.get(alias)
-        if account is None or account.breaker is None:
+    def _refuse_if_broken(self, wish: Wish) -> None:
+        if self._servers.is_silent(wish.server):
+            self.counters.refused += 1
+            raise DatabaseUnavailable(wish.alias, "its server does not answer")
+        account = self._accounts.get(wish.alias)
+        if account is None or account.breaker is None or account.server != wish.server:
             return
         match account.breaker.state():
             case State.OPEN:
                 self.counters.refused += 1
-                raise DatabaseUnavailable(alias, "it could not be reached a moment ago")
+                raise DatabaseUnavailable(wish.alias, "it could not be reached a moment ago")
             case State.HALF_OPEN:
                 account.breaker.try_once()
 
-    def _is_futile(self, alias: str, wait: float) -> bool:
-        account = self._accounts.get(alias)
+    def _is_futile(self, wish: Wish, wait: float) -> bool:
+        now = time.monotonic()
+        if (
+            not wish.is_control
+            and self._servers.connecting(wish.server) >= conf.tenant_share
+            and self._servers.longest(wish.server, now) > wait
+        ):
+            return True
+        account = self._accounts.get(wish.alias)
         if account is None:
             return False
         if account.connecting and account.connecting == account.open:
-            return time.monotonic() - account.connecting_since > wait
+            return now - account.connecting_since > wait
         return 0 < account.open <= account.stuck
 
     def _serve_queue(self) -> None:
         for waiter in list(self._queue):
-            grant = self._grant(waiter.alias)
+            grant = self._grant(waiter.wish)
             if grant is not None:
                 self._queue.remove(waiter)
                 waiter.grant = grant
                 waiter.served.release()
 
-    def _disappoint(self, alias: str) -> None:
+    def _disappoint(self, whom: Callable[[Wish], bool]) -> None:
         """Whoever waits for a database that was just found unreachable need not wait longer."""
         for waiter in list(self._queue):
-            if waiter.alias == alias:
+            if whom(waiter.wish):
                 self._queue.remove(waiter)
                 waiter.hopeless = True
                 waiter.served.release()
@@ -460,9 +533,9 @@ class Pool:
             return waiter.grant
         if waiter.hopeless:
             self.counters.refused += 1
-            raise DatabaseUnavailable(waiter.alias, "it could not be reached a moment ago")
+            raise DatabaseUnavailable(waiter.wish.alias, "it could not be reached a moment ago")
         self.counters.busy += 1
-        raise DatabaseBusy(waiter.alias)
+        raise DatabaseBusy(waiter.wish.alias)
 
 
 def _breaker(account: Account) -> Breaker:

@@ -151,13 +151,13 @@ def repointed(alias: str, **changes: Any) -> Iterator[None]:
     connection = connections[alias]
     before = {name: connection.settings_dict[name] for name in changes}
     connection.close()
-    pool.discard_idle(alias)
+    pool.discard_idle({alias})
     connection.settings_dict.update(changes)
     try:
         yield
     finally:
         connection.close()
-        pool.discard_idle(alias)
+        pool.discard_idle({alias})
         pool.reset_breakers()
         connection.settings_dict.update(before)
 
@@ -214,7 +214,7 @@ class _Maker(ABC):
 
     def drop(self) -> None:
         self.connection.close()
-        pool.discard_idle(self.alias)
+        pool.discard_idle({self.alias})
         self.remove()
         self.settings["NAME"] = self.real_name
 

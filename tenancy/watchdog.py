@@ -18,14 +18,13 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.db import connections
-
 from tenancy.conf import conf
 from tenancy.pool import Pool, pool
+from tenancy.servers import Server, server_of
 
 logger = logging.getLogger("tenancy.watchdog")
 
@@ -39,14 +38,6 @@ TRUST = 2.0
 MOST_ASKED = 8
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-
-Server = tuple[str, int]
-
-
-def server_of(settings: Mapping[str, Any]) -> Server | None:
-    """Host (or a socket's folder) and port; None for a database that is a file."""
-    host = str(settings.get("HOST") or "")
-    return (host, int(settings.get("PORT") or 5432)) if host else None
 
 
 def answers(server: Server, seconds: float = PATIENCE) -> bool:
@@ -73,6 +64,10 @@ def _connect(host: str, port: int, seconds: float) -> socket.socket:
         line.close()
         raise
     return line
+
+
+def _name(server: Server) -> str:
+    return f"{server[0]}:{server[1]}"
 
 
 class Watchdog:
@@ -113,6 +108,7 @@ class Watchdog:
 
     def look(self) -> None:
         """One look at everything."""
+        self.pool.do_chores()
         self.pool.discard_aged()
         suspects = self._long_calls()
         self.pool.note_stuck(Counter(wrapper.alias for wrapper, _ in suspects))
@@ -123,16 +119,8 @@ class Watchdog:
         for server, calls in by_server.items():
             if time.monotonic() - self._answered.get(server, -TRUST) >= TRUST:
                 self._ask(server, functools.partial(self._judge, server, calls))
-        silent: dict[Server, list[str]] = {}
-        for alias in self.pool.silent():
-            settings = connections.settings.get(alias)
-            server = None if settings is None else server_of(settings)
-            if server is None:
-                self.pool.heard(alias)  # removed, or a file: whoever comes next finds out
-            else:
-                silent.setdefault(server, []).append(alias)
-        for server, aliases in silent.items():
-            self._ask(server, functools.partial(self._listen, server, aliases))
+        for server in self.pool.to_be_asked():
+            self._ask(server, functools.partial(self._listen, server))
 
     def _long_calls(self) -> list[tuple[Any, float]]:
         """Who waits for the driver longer than anybody waits for a connection, and since when."""
@@ -148,21 +136,22 @@ class Watchdog:
         if answers(server):
             self._answered[server] = time.monotonic()
             return
-        gone = [wrapper for wrapper, started in calls if wrapper.call_started == started]
-        idle = []
-        for alias in sorted({wrapper.alias for wrapper in gone}):
-            logger.error("The server of '%s' does not answer any more; its calls are ended.", alias)
-            idle += self.pool.trip(alias)  # before a call ends: whoever made it may come again at once
-        for wrapper in gone:
-            wrapper.sever()
+        logger.error("The server %s does not answer any more; calls to it are ended.", _name(server))
+        idle = self.pool.silence(server)  # before a call ends: whoever made it may come again at once
+        for wrapper, started in calls:
+            if wrapper.call_started == started:
+                wrapper.sever()
         for connection in idle:
             connection.discard()
 
-    def _listen(self, server: Server, aliases: list[str]) -> None:
+    def _listen(self, server: Server) -> None:
+        """Ask a server that was silent, or took too long to let somebody in."""
         if answers(server):
-            for alias in aliases:
-                logger.info("The server of '%s' answers again.", alias)
-                self.pool.heard(alias)
+            logger.info("The server %s answers.", _name(server))
+            self.pool.heard(server)
+        else:
+            for connection in self.pool.silence(server):
+                connection.discard()
 
     def _ask(self, server: Server, question: Callable[[], None]) -> None:
         """Ask in a thread: an answer that does not come takes a second, and others have servers too."""

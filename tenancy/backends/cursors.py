@@ -18,9 +18,39 @@ from django.db.utils import DatabaseErrorWrapper, Error
 
 from tenancy.context import current_frame
 from tenancy.exceptions import ScopeEnded
+from tenancy.pool import pool
 
 if TYPE_CHECKING:
     from tenancy.backends.wrapper import TenancyWrapper
+
+
+# How statements begin that leave nothing behind in a session when their transaction is over.
+_HARMLESS = (
+    *(
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "(",
+        "WITH",
+        "VALUES",
+        "SAVEPOINT",
+        "RELEASE",
+        "ROLLBACK",
+        "BEGIN",
+    ),
+    *("SET LOCAL", "SET CONSTRAINTS", "LOCK", "EXPLAIN", "SHOW"),
+)
+
+
+def _may_change_session(sql: object) -> bool:
+    """Whether something of a statement may be left for the next one who gets the connection. The words may
+    stand in a text, too: then a connection is closed that could have been kept."""
+    if not isinstance(sql, str):
+        return True  # a driver's own kind of statement
+    if not sql.startswith(_HARMLESS) and not sql.lstrip()[:20].upper().startswith(_HARMLESS):
+        return True
+    return ";" in sql or "set_config" in sql or "pg_advisory" in sql
 
 
 class AliasErrorWrapper(DatabaseErrorWrapper):
@@ -86,14 +116,32 @@ class GuardedRows:
         # A driver has more ways to work than Django knows: ``copy_expert``, ``executescript``.
         def guarded(*args: Any, **kwargs: Any) -> Any:
             self.db.require_admission()
+            self.db.session_changed = True  # for all we know
             return value(*args, **kwargs)
 
         return guarded
 
     def __iter__(self) -> Iterator[Any]:
-        for row in super().__iter__():  # type: ignore[misc]
+        rows, errors = iter(self.cursor), self.db.wrap_database_errors
+        while True:
             self.db.require_admission()
+            # One call of the driver for each row: what the caller does with it takes its own time.
+            with errors:
+                try:
+                    row = next(rows)
+                except StopIteration:
+                    return
             yield row
+
+    def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
+        if _may_change_session(sql):
+            self.db.session_changed = True
+        return super()._execute(sql, params, *context)  # type: ignore[misc]
+
+    def _executemany(self, sql: Any, param_list: Any, *context: Any) -> Any:
+        if _may_change_session(sql):
+            self.db.session_changed = True
+        return super()._executemany(sql, param_list, *context)  # type: ignore[misc]
 
     def close(self) -> None:
         try:
@@ -103,17 +151,21 @@ class GuardedRows:
                 raise
             # Its connection went before it: there is nothing left to close.
         finally:
-            self._end()
+            if self._end():
+                self.db.close_when_done()
 
     def __del__(self) -> None:
-        self._end()
+        if self._end():
+            # The collector may run where this thread holds the pool's lock: somebody else closes it, soon.
+            pool.later(self.db.close_when_done)
 
-    def _end(self) -> None:
-        if self._alive:
-            self._alive = False
-            self.db.cursors -= 1
-            if self.db.orphaned:
-                self.db.close_when_done()
+    def _end(self) -> bool:
+        """Count it no more. Returns whether its connection has to be closed, which its scope left to it."""
+        if not self._alive:
+            return False
+        self._alive = False
+        self.db.cursors -= 1
+        return self.db.orphaned
 
 
 class GuardedCursor(GuardedRows, CursorWrapper):

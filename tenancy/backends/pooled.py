@@ -20,6 +20,7 @@ from tenancy.backends.faults import Fault, classify
 from tenancy.context import current_tenant
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable, ScopeEnded, TransactionLeftOpen
 from tenancy.pool import Slot, pool
+from tenancy.servers import Server, server_of
 from tenancy.tenant import Status
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class PooledWrapper(Base):
     #: more.
     orphaned = False
 
+    #: In ``connect()``. Whoever ends the scope leaves the connection to the thread that opens it.
+    opening = False
+    #: A statement was run that may have changed the session for those that come after.
+    session_changed = False
+
     #: Opened for a tenant that may be read only. The server, or SQLite, then refuses every write.
     read_only = False
 
@@ -59,14 +65,27 @@ class PooledWrapper(Base):
     physical: tuple[str, ...] = ("connection", "proven", "witnessed", "autocommit", "slot", "read_only")
 
     def connect(self) -> None:
-        """Open a connection within the pool's budget, or take over one that comes free while waiting."""
-        if self.orphaned:
-            raise ScopeEnded(self.alias)
+        """Open a connection within the pool's budget, or take over one that comes free while waiting.
+
+        Raises ``DatabaseBusy`` or ``DatabaseUnavailable`` when there is none, and ``ScopeEnded`` when the
+        scope is over: it may end while this thread is in here, and then nobody else closes the connection.
+        """
         if self.alias == NO_DB_ALIAS:  # Django's, to make and drop a test's database
             self._open()
             return
+        self.opening = True
+        try:
+            if not self.orphaned:
+                self._connect()
+        finally:
+            self.opening = False
+        if self.orphaned:
+            self.discard()
+            raise ScopeEnded(self.alias)
+
+    def _connect(self) -> None:
         while True:
-            grant = pool.reserve(self.alias)
+            grant = pool.reserve(self.alias, self.server(), fresh=self.maintenance)
             if grant.slot is not None:
                 self._open_in(grant.slot)
                 return
@@ -76,8 +95,13 @@ class PooledWrapper(Base):
                 return
             spare.discard()
 
+    def server(self) -> Server | None:
+        """Where the next connection goes."""
+        return server_of(self.settings_dict)
+
     def _open_in(self, slot: Slot) -> None:
         started = time.monotonic()
+        pool.hold(slot, self)  # from the first statement on, which may hang, the watchdog sees it
         try:
             self._open()
         except DatabaseUnavailable:
@@ -87,12 +111,12 @@ class PooledWrapper(Base):
             pool.abandoned(slot)
             raise
         self.slot = slot
-        pool.hold(slot, self)
         pool.connected(slot)
 
     def _open(self) -> None:
         self.read_only = self.must_be_read_only()
         self.witnessed = False
+        self.session_changed = False
         self.proven = self.alias
         try:
             super().connect()
@@ -106,6 +130,14 @@ class PooledWrapper(Base):
             self.discard()
             raise
         self.proven = ""
+
+    def init_connection_state(self) -> None:
+        """Django's; where it asks the server something, the watchdog has to see that it waits."""
+        self.call_started = time.monotonic()
+        try:
+            super().init_connection_state()
+        finally:
+            self.call_started = 0.0
 
     def why_unreachable(self) -> str:
         """For the operator, as the end of a sentence."""
@@ -141,15 +173,16 @@ class PooledWrapper(Base):
         self.run_on_commit = []
         self.closed_in_transaction = self.needs_rollback = self.errors_occurred = False
         self.health_check_done = True
+        self.session_changed = False
         self.close_at = None  # the pool decides how old it may get
         self.queries_log.clear()
 
     def give_back(self) -> bool:
         """The scope that held it is over; see ``tenancy.context.Held``."""
-        if self.connection is None:
-            return True
         if self._thread_ident != get_ident():
             return self._leave_thread()
+        if self.connection is None:
+            return True
         if self._is_in_order():
             self._thread_ident = 0  # nobody's
             pool.park(self)
@@ -166,7 +199,11 @@ class PooledWrapper(Base):
         Its wrapper stays that thread's, and is dead; the connection goes on in a new one. In the middle of a
         query or a transaction it is not touched: the thread closes it when that is done.
         """
+        # First noted, then asked: a thread that opens it does it the other way round, so that one of the two
+        # sees the other.
         self.orphaned = True
+        if self.opening or self.connection is None:
+            return True
         if not self._is_in_order():
             self.close_when_done()
             return self.connection is None
@@ -178,7 +215,8 @@ class PooledWrapper(Base):
 
     def close_when_done(self) -> None:
         """Close a connection whose scope is over, unless its thread is still in the middle of something."""
-        if not self.cursors and not self.in_atomic_block and self.autocommit and not self.call_started:
+        is_busy = self.cursors or self.in_atomic_block or self.call_started or self.opening
+        if self.autocommit and not is_busy:
             self.discard()
 
     def _is_in_order(self) -> bool:
@@ -191,6 +229,7 @@ class PooledWrapper(Base):
             and not self.needs_rollback
             and not self.execute_wrappers
             and not self.call_started
+            and not self.session_changed
             and not self.maintenance
             and not self.force_debug_cursor
             and not self.allow_thread_sharing
@@ -224,10 +263,14 @@ class PooledWrapper(Base):
     def _close(self) -> None:
         slot, self.slot = self.slot, None
         try:
-            super()._close()  # type: ignore[misc]
+            self._hang_up()
         finally:
             if slot is not None:
                 pool.release(slot)
+
+    def _hang_up(self) -> None:
+        """Close the physical connection, and see to it that its room is free."""
+        super()._close()  # type: ignore[misc]
 
     def discard(self) -> None:
         """Close it physically, in whatever state it is. For whoever alone has it.

@@ -8,6 +8,7 @@ import contextvars
 import gc
 import hashlib
 import inspect
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExist
+from psycopg2 import sql
 
 from catalog.models import Category
 from tenancy.backends.faults import Fault, classify
@@ -41,6 +43,14 @@ from tenancy.testing import changed_tenant, databases, twins
 from tenancy.transactions import tenant_atomic, tenant_on_commit
 
 ENGINE = connections["control"].vendor
+
+
+def until_closed(alias):
+    """The watchdog does what finalizers leave, too."""
+    deadline = time.monotonic() + 5
+    while pool.open_connections(alias):
+        assert time.monotonic() < deadline, "it is not closed"
+        time.sleep(0.01)
 
 
 def is_open(alias):
@@ -74,6 +84,23 @@ def test_maintenance_has_a_connection_of_its_own_and_closes_it():
         assert connection.connection is not everyday
     assert not connection.maintenance
     assert not is_open("acme")
+
+
+@databases("acme", transaction=True)
+def test_maintenance_takes_none_that_everyday_work_left():
+    def work():
+        with tenant_context("acme"):
+            everyday = raw_of("acme")
+        assert pool.idle_connections("acme") == 1
+        with maintenance("acme") as connection:
+            connection.ensure_connection()
+            assert connection.connection is not everyday
+            with connection.cursor() as cursor:
+                # Each engine's sign of an everyday connection: nothing is attached, a statement has its time.
+                cursor.execute("VACUUM" if ENGINE == "sqlite" else "SHOW statement_timeout")
+                assert ENGINE == "sqlite" or cursor.fetchone() == ("0",)
+
+    in_new_thread(work)
 
 
 @databases("acme", transaction=True)
@@ -271,6 +298,36 @@ def leave_debugging_on(kept):
     connections["acme"].force_debug_cursor = True
 
 
+def leave_something_in_the_session(kept):
+    with connections["acme"].cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE catalog_category (id int)")
+
+
+def leave_a_setting(kept):
+    with connections["acme"].cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys = OFF" if ENGINE == "sqlite" else "SET search_path = other")
+
+
+def leave_a_setting_in_small_letters(kept):
+    with connections["acme"].cursor() as cursor:
+        cursor.execute(
+            "\n  pragma foreign_keys = off" if ENGINE == "sqlite" else "\n  set search_path = other"
+        )
+
+
+def leave_a_setting_of_many(kept):
+    with connections["acme"].cursor() as cursor:
+        cursor.executemany("ANALYZE" if ENGINE == "sqlite" else "SET search_path = other", [()])
+
+
+def leave_what_the_driver_did(kept):
+    with connections["acme"].cursor() as cursor:
+        if ENGINE == "sqlite":
+            cursor.executescript("SELECT 1")
+        else:
+            cursor.copy_expert("COPY (SELECT 1) TO STDOUT", io.StringIO())
+
+
 def close_it_behind_its_back(kept):
     connections["acme"].connection.close()
 
@@ -284,6 +341,11 @@ LEFT_OVER = [
     leave_a_wrapper,
     leave_it_shared,
     leave_debugging_on,
+    leave_something_in_the_session,
+    leave_a_setting,
+    leave_a_setting_in_small_letters,
+    leave_a_setting_of_many,
+    leave_what_the_driver_did,
     close_it_behind_its_back,
 ]
 
@@ -305,16 +367,100 @@ def test_a_connection_on_which_something_is_left_over_is_closed(leave):
     in_new_thread(work)
 
 
+if ENGINE == "postgresql":
+
+    @databases("acme", transaction=True)
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT set_config('search_path', 'other', false)",
+            "SELECT pg_advisory_lock(1)",
+            "SELECT 1; SET search_path = other",
+            "LISTEN others",
+            "PREPARE other AS SELECT 1",
+            "DECLARE other CURSOR WITH HOLD FOR SELECT 1",
+            sql.SQL("SET ROLE postgres"),
+        ],
+        ids=str,
+    )
+    def test_a_session_that_may_be_another_now_is_closed(sql):
+        def work():
+            with tenant_context("acme"), connections["acme"].cursor() as cursor:
+                cursor.execute(sql)
+            assert pool.open_connections("acme") == 0
+
+        in_new_thread(work)
+
+
 @databases("acme", transaction=True)
-def test_and_otherwise_it_is_kept():
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1", "\n select 1", "(SELECT 1)" if ENGINE == "postgresql" else "VALUES (1)"]
+)
+def test_and_otherwise_it_is_kept(sql):
     """The negative control."""
 
     def work():
         with tenant_context("acme"):
-            Category.objects.count()
+            twins(Category, ["acme"], name="one")
+            with tenant_atomic(), tenant_atomic():
+                Category.objects.update(description="x")
+            list(Category.objects.order_by().union(Category.objects.order_by()))
+            Category.objects.all().delete()
+            with connections["acme"].cursor() as cursor:
+                cursor.execute(sql)
+                list(cursor)
         assert pool.idle_connections("acme") == 1
 
     in_new_thread(work)
+
+
+@databases("acme", "control", transaction=True)
+@pytest.mark.parametrize("alias", ["acme", "control"])
+def test_a_thread_that_is_over_leaves_its_room_though_it_closed_nothing(alias):
+    """Room for a hundred threads, one after the other, is the room of one; no collector has to run."""
+
+    def work():
+        connections[alias].ensure_connection()
+        seen.append(pool.open_connections(alias))
+
+    before, seen = pool.open_connections(alias), []
+    gc.disable()
+    try:
+        for _ in range(20):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    finally:
+        gc.enable()
+    assert seen == [before + 1] * 20
+    assert pool.open_connections(alias) == before
+
+
+@databases("acme", transaction=True)
+def test_a_connection_that_another_thread_shares_is_its_owners_to_close():
+    own = connections["acme"]
+    own.ensure_connection()
+    own.inc_thread_sharing()
+    try:
+
+        def borrow():
+            connections["acme"] = own
+
+        thread = threading.Thread(target=borrow)
+        thread.start()
+        thread.join()
+        pool.do_chores()
+        assert own.connection is not None
+    finally:
+        own.dec_thread_sharing()
+
+
+@databases("acme", transaction=True)
+def test_whoever_works_on_a_row_is_not_taken_to_wait_for_the_driver():
+    with tenant_context("acme"), connections["acme"].cursor() as cursor:
+        cursor.execute("SELECT 1 UNION SELECT 2")
+        for _ in cursor:
+            assert connections["acme"].call_started == 0
 
 
 @databases("acme", transaction=True)
@@ -422,7 +568,7 @@ def test_in_a_transaction_nothing_is_spared():
     in_new_thread(work)
 
 
-@databases("acme", transaction=True)
+@databases("acme", "control", transaction=True)
 class TestAnAsyncRequest:
     """The scope ends in the event loop; what it opened was opened by a thread."""
 
@@ -508,9 +654,57 @@ class TestAnAsyncRequest:
             assert pool.open_connections("acme") == 1
             kept.clear()
             gc.collect()
-            assert pool.open_connections("acme") == 0
+            await asyncio.to_thread(until_closed, "acme")
 
         self.serve(self.view(lambda: leave_a_cursor(kept)), then=then)
+
+    def test_a_cursor_that_is_collected_where_the_pool_is_locked_locks_nothing(self):
+        kept = []
+
+        async def then():
+            with pool._lock:  # the collector runs wherever something is made
+                kept.clear()
+                gc.collect()
+            await asyncio.to_thread(until_closed, "acme")
+
+        self.serve(self.view(lambda: leave_a_cursor(kept)), then=then)
+
+    @pytest.mark.parametrize("alias", ["acme", "control"])
+    def test_cancelled_while_it_connects_leaves_nothing_open(self, monkeypatch, alias):
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+        errors = []
+        wrapper = type(connections[alias])
+        connect = wrapper.get_new_connection
+
+        def slowly(self, params):
+            if not begun.is_set():
+                begun.set()
+                assert go_on.wait(10)
+            return connect(self, params)
+
+        monkeypatch.setattr(wrapper, "get_new_connection", slowly)
+        connections[alias].close()
+
+        def work():
+            try:
+                connections[alias].cursor()
+            except (ScopeEnded, NoTenant) as exc:
+                errors.append(exc)
+            finally:
+                ended.set()
+
+        async def then():
+            assert pool.open_connections(alias) == 1
+            go_on.set()
+            assert await asyncio.to_thread(ended.wait, 10)
+
+        gc.disable()
+        try:
+            self.serve(self.view(work), begun=begun, then=then)
+        finally:
+            gc.enable()
+        assert [type(error) for error in errors] == [ScopeEnded]
+        assert pool.open_connections(alias) == 0
 
     def test_cancelled_in_a_transaction_undoes_it_and_hands_nothing_on(self):
         begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()

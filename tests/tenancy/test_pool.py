@@ -60,11 +60,11 @@ def nobody_holds_anything():
     held.clear()
 
 
-def opened(pool, alias):
+def opened(pool, alias, server=None):
     """A connection: an idle one, or a new one."""
     connection = pool.take(alias)
     if connection is None:
-        grant = pool.reserve(alias)
+        grant = pool.reserve(alias, server)
         connection = grant.connection
         if connection is None:
             connection = Fake(pool, grant.slot)
@@ -273,19 +273,110 @@ def test_what_was_not_the_databases_fault_counts_for_nothing(pool):
     assert pool.is_quiet()
 
 
-def test_a_silent_server_loses_its_idle_connections_and_is_tried_once_it_is_heard(pool):
-    idle = opened(pool, "acme")
+DB1, DB2 = ("db1", 5432), ("db2", 5432)
+
+
+def test_a_silent_server_loses_its_idle_connections_and_refuses_all_its_tenants_until_it_is_heard(pool):
+    idle, other = opened(pool, "acme", DB1), opened(pool, "globex", DB2)
     pool.park(idle)
-    assert pool.trip("acme") == [idle]
-    assert pool.take("acme") is None
+    pool.park(other)
+    assert pool.silence(DB1) == [idle]
     idle.discard()
-    assert pool.silent() == ["acme"]
+    assert pool.take("acme") is None
+    assert pool.take("globex") is other
+    assert pool.to_be_asked() == [DB1]
     time.sleep(0.06)
+    for alias in ("acme", "initech", "control"):
+        with pytest.raises(DatabaseUnavailable):
+            pool.reserve(alias, DB1)
+    pool.heard(DB1)
+    assert pool.to_be_asked() == []
+    opened(pool, "initech", DB1)
+
+
+def test_a_server_that_was_slow_to_refuse_is_asked_and_its_other_tenants_are_served_meanwhile(pool):
+    pool.failed(pool.reserve("acme", DB1).slot, 2.0)
+    assert pool.to_be_asked() == [DB1]
+    opened(pool, "globex", DB1)
+    time.sleep(0.06)
+    with pytest.raises(DatabaseUnavailable):  # one caller's patience was enough
+        pool.reserve("acme", DB1)
+    pool.heard(DB1)
+    opened(pool, "acme", DB1)
+
+
+@override_settings(TENANCY_POOL_WAIT=5)
+def test_who_waits_for_a_server_that_turns_out_silent_hears_it_at_once(pool):
+    opened(pool, "acme", DB1)
+    opened(pool, "acme", DB1)
+    thread, results = in_background(pool.reserve, "acme", DB1)
+    until_waiting(pool)
+    pool.silence(DB1)
+    thread.join(1)
+    assert isinstance(results[0], DatabaseUnavailable)
+
+
+def test_a_server_takes_no_more_callers_at_a_time_than_a_tenant_may_have(pool):
+    """However many tenants it holds: a thread that connects to a dead one is gone for seconds."""
+    slots = [pool.reserve(alias, DB1).slot for alias in ("acme", "globex")]
+    with pytest.raises(DatabaseBusy):
+        pool.reserve("initech", DB1)
+    opened(pool, "initech", DB2)
+    opened(pool, "control", DB1)  # which has a share of its own
+    started = time.monotonic()
+    with pytest.raises(DatabaseBusy):
+        pool.reserve("umbrella", DB1)
+    assert time.monotonic() - started < 0.04  # it takes long by now: nobody waits any more
+    pool.connected(slots[0])
+    pool.abandoned(slots[1])
+    opened(pool, "umbrella", DB1)
+
+
+def test_who_moved_to_another_server_begins_anew(pool):
+    failing(pool, "acme")
+    pool.failed(pool.reserve("acme").slot, 2.0)
     with pytest.raises(DatabaseUnavailable):
         pool.reserve("acme")
-    pool.heard("acme")
-    assert pool.silent() == []
+    opened(pool, "acme", DB2)
+
+
+def test_a_file_that_is_slow_is_tried_again_like_one_that_is_not_there(pool):
+    pool.failed(pool.reserve("acme").slot, 2.0)
+    with pytest.raises(DatabaseUnavailable):
+        pool.reserve("acme")
+    assert pool.to_be_asked() == []
+    time.sleep(0.06)
     opened(pool, "acme")
+
+
+def test_a_fresh_connection_is_none_that_somebody_had(pool):
+    for _ in range(2):
+        held.append(Fake(pool, pool.reserve("acme").slot))
+        pool.connected(held[-1].slot)
+    for connection in held:
+        pool.park(connection)
+    grant = pool.reserve("acme", fresh=True)  # it has its whole share, idle
+    assert grant.connection is None
+    assert grant.victim is held[0]
+    assert held[0].closed
+    assert pool.open_connections("acme") == 2
+
+
+def test_the_only_idle_connection_makes_room_for_a_fresh_one(pool):
+    pool.park(opened(pool, "acme"))
+    slot = pool.reserve("acme", fresh=True).slot
+    pool.connected(slot)
+    assert pool.open_connections("acme") == 1
+
+
+def test_what_a_finalizer_leaves_is_done_by_the_next_caller(pool):
+    connection = opened(pool, "acme")
+    with pool._lock:  # where the collector may run
+        pool.later(connection.discard)
+    assert not pool.is_quiet()
+    opened(pool, "globex")
+    assert connection.closed
+    assert pool.open_connections("acme") == 0
 
 
 @override_settings(TENANCY_POOL_IDLE_SECONDS=0.05)
@@ -311,7 +402,7 @@ def test_the_idle_connections_of_one_alias_can_be_closed(pool):
     acme, globex = opened(pool, "acme"), opened(pool, "globex")
     pool.park(acme)
     pool.park(globex)
-    pool.discard_idle("acme")
+    pool.discard_idle({"acme"})
     assert (acme.closed, globex.closed) == (True, False)
     assert pool.idle_connections() == 1
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.db import OperationalError, connections
@@ -17,10 +18,16 @@ from tenancy.backends.faults import Fault, classify
 from tenancy.context import tenant_context
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.pool import pool
+from tenancy.servers import server_of
 from tenancy.testing import databases, repointed
-from tenancy.watchdog import Watchdog, answers, server_of
+from tenancy.watchdog import Watchdog, answers
 
 HAS_SERVER = connections["acme"].vendor == "postgresql"
+
+
+#: The server's message to whom it has let in.
+#: https://www.postgresql.org/docs/current/protocol-message-formats.html
+READY = b"Z\x00\x00\x00\x05I"
 
 
 class Line:
@@ -29,6 +36,8 @@ class Line:
     def __init__(self, target):
         self.target = target
         self.silent = threading.Event()
+        #: Fall silent when somebody was let in.
+        self.lets_in_and_falls_silent = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.sockets = [self.listener]
@@ -59,6 +68,8 @@ class Line:
                     sink.shutdown(socket.SHUT_WR)
                     return
                 sink.sendall(data)
+                if self.lets_in_and_falls_silent and READY in data:
+                    self.silent.set()
             except OSError:
                 return
 
@@ -217,6 +228,46 @@ if HAS_SERVER:
         assert time.monotonic() - started < 0.1
         line.silent.clear()
         assert served_again() < 2.0
+
+    @databases("acme", transaction=True)
+    def test_a_server_that_lets_in_and_falls_silent_costs_no_more(line):
+        line.lets_in_and_falls_silent = True
+        thread, results = in_new_thread(count)
+        thread.join(10)
+        assert classify(results[0]) is Fault.UNAVAILABLE
+        assert results[1] < 2.5
+
+    @databases("acme", transaction=True)
+    def test_a_new_connection_says_nothing_before_it_is_asked_whose_it_is(line):
+        """A statement of Django's own would be a trip to the server on every connection."""
+        with tenant_context("acme"), connections["acme"].cursor() as cursor:
+            cursor.execute("SHOW TimeZone")
+            assert cursor.fetchone() == ("UTC",)
+        connections["acme"].close()
+        with mock.patch.object(connections["acme"].ops, "set_time_zone_sql") as asked:
+            connections["acme"].connect()
+        asked.assert_not_called()
+
+    @databases("acme", "globex", transaction=True)
+    def test_what_one_learns_of_a_silent_server_spares_its_other_tenants(line):
+        def count_globex():
+            with tenant_context("globex"):
+                return Category.objects.count()
+
+        here = {name: connections.settings["acme"][name] for name in ("HOST", "PORT")}
+        line.silent.set()
+        thread, results = in_new_thread(count)
+        thread.join(10)
+        assert isinstance(results[0], DatabaseUnavailable)
+        with repointed("globex", **here):
+            time.sleep(2 * watchdog_module.TICK + watchdog_module.PATIENCE)
+            thread, results = in_new_thread(count_globex)
+            thread.join(10)
+            assert isinstance(results[0], DatabaseUnavailable)
+            assert results[1] < 0.1
+            line.silent.clear()
+            assert served_again() < 2.0
+            assert count_globex() == 0
 
     @databases("acme", transaction=True)
     def test_a_slow_query_of_a_server_that_lives_is_left_alone(line):

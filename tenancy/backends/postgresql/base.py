@@ -16,8 +16,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from tenancy.backends.cursors import GuardedRows
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import current_tenant
-from tenancy.pool import pool
 from tenancy.registry import get_registry
+from tenancy.servers import Server, server_of
 
 # Milliseconds. Given when the connection starts: behind a pooler a session SET would reach others.
 LIMITS = {
@@ -34,7 +34,7 @@ _MAINTENANCE_LIMITS = {
 #: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
 #: Milliseconds for a server to end a session. One that is there needs one or two.
-_MOST_PATIENCE = 300
+_MOST_PATIENCE = 100
 
 
 def _addresses(host: str, port: str | None) -> list[str]:
@@ -87,17 +87,28 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     #: (``roles.py``).
     pooled = False
 
-    def get_connection_params(self) -> dict[str, Any]:
+    def server(self) -> Server | None:
+        settings, _ = self._way()
+        return server_of(settings)
+
+    def _way(self) -> tuple[dict[str, Any], bool]:
+        """The settings to connect with, and whether they lead to a pooler.
+
+        What needs a session of its own goes past the pooler: it may hand each transaction another session.
+        """
         direct = _past_the_pooler(self.alias)
-        self.pooled = direct is not None and not (self.maintenance or self.read_only)
-        # What needs a session of its own goes past the pooler: it may hand each transaction another session.
-        settings = self.settings_dict if direct is None or self.pooled else direct
+        pooled = direct is not None and not (self.maintenance or self.must_be_read_only())
+        return (self.settings_dict if direct is None or pooled else direct), pooled
+
+    def get_connection_params(self) -> dict[str, Any]:
+        settings, self.pooled = self._way()
         source = self if settings is self.settings_dict else base.DatabaseWrapper(settings, self.alias)
         params: dict[str, Any] = base.DatabaseWrapper.get_connection_params(source)
         params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
         if not self.pooled:
             limits = _MAINTENANCE_LIMITS if self.maintenance else LIMITS
-            start = {"search_path": settings["SCHEMA"], **limits}
+            # The zone as Django wants it: it would be set by a statement otherwise, with a trip of its own.
+            start = {"search_path": settings["SCHEMA"], "TimeZone": self.timezone_name, **limits}
             if self.read_only:
                 start["default_transaction_read_only"] = "on"
             params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
@@ -131,7 +142,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             if raw.fileno() == number:
                 twin.shutdown(socket.SHUT_RDWR)
 
-    def _close(self) -> None:
+    def _hang_up(self) -> None:
         """A server counts a session until its process has ended, which it shows by hanging up. That is waited
         for before another may open one in its place, so that there is never one too many."""
         raw: Any = self.connection
@@ -140,16 +151,13 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         if raw is not None and not raw.closed and not in_loop:
             with contextlib.suppress(OSError, DriverError):
                 twin = os.dup(raw.fileno())
-        slot, self.slot = self.slot, None
         try:
-            super()._close()
+            super()._hang_up()
             if twin is not None:
                 _wait_for_end(twin)
         finally:
             if twin is not None:
                 os.close(twin)
-            if slot is not None:
-                pool.release(slot)
 
     def is_usable(self) -> bool:
         """Look at the socket instead of asking the server: an idle connection has nothing to say, so
