@@ -48,6 +48,10 @@ class Breaker:
         """Note that somebody tries now."""
         self._trial_at = time.monotonic()
 
+    def did_not_try(self) -> None:
+        """Note that it came to nothing, which says nothing about the database."""
+        self._trial_at = None
+
     def failed(self, seconds: float, *, is_file: bool = False) -> bool:
         """Note a failure that took this long; behind a file there is no server that could be silent. Returns
         whether the breaker is open now."""

@@ -111,7 +111,7 @@ def unseal(sealed: bytes, digest: bytes, terms: Terms, environ: Mapping[str, str
         facts = json.loads(header)
         names = facts["environment"]
         right = _mac(body, names, digest, terms, environ).encode()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # damaged before the seal could be looked at
     if not hmac.compare_digest(mac, right):
         return None

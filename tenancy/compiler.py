@@ -40,24 +40,31 @@ class Compiler:
         self.terms = terms
         self.environ = environ
 
-    def compiled(self, content: bytes, folder: Path, *, apart: bool) -> Compiled:
+    def compiled(self, content: bytes, folder: Path, *, apart: bool, since: float) -> Compiled:
         """What ``content`` says, read from a file in ``folder``. ``apart`` compiles a large one in another
-        process, so that this one's other threads go on; where that fails, here."""
+        process, so that this one's other threads go on; where that fails, here.
+
+        A refusal is believed if it is younger than ``since`` (on ``time.time()``'s clock): it may come from
+        what else is on the disk, as a link that has made one database of two.
+        """
         digest = self.terms.digest(content, folder)
         name = f"tenants-{digest.hex()[:32]}.compiled"
-        if found := self._kept(name, digest):
+        if found := self._kept(name, digest, since):
             return found
         with self.folder.locked("tenants.lock"):
-            if found := self._kept(name, digest):
+            if found := self._kept(name, digest, since):
                 return found  # another process made it while this one waited
             sealed, found = self._made(content, folder, digest, apart=apart and len(content) > SMALL)
             self.folder.write(name, sealed)
             self.folder.prune("tenants-*.compiled", KEPT)
         return found
 
-    def _kept(self, name: str, digest: bytes) -> Compiled | None:
+    def _kept(self, name: str, digest: bytes, since: float) -> Compiled | None:
         sealed = self.folder.read(name)
-        return None if sealed is None else unseal(sealed, digest, self.terms, self.environ)
+        found = None if sealed is None else unseal(sealed, digest, self.terms, self.environ)
+        if found is not None and found.problems and self.folder.changed_at(name) <= since:
+            return None
+        return found
 
     def _made(self, content: bytes, folder: Path, digest: bytes, *, apart: bool) -> tuple[bytes, Compiled]:
         if apart:

@@ -95,7 +95,8 @@ class TenancyConnections(ConnectionHandler):
         # connection would not see what the first has not committed, and could wait for its locks for ever.
         outer = frame.outer
         while outer is not None:
-            if (connection := outer.held.get(key)) is not None:
+            connection = outer.held.get(key)
+            if connection is not None and (connection.in_atomic_block or connection.is_right()):
                 return connection
             outer = outer.outer
         own = self._own()

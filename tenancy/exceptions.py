@@ -99,6 +99,17 @@ class TransactionLeftOpen(TenancyError):
         )
 
 
+class OpenedToWrite(TenancyError):
+    """A read-only tenant's context was entered inside a transaction that may write."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"The transaction on '{alias}' began outside of its tenant's context, where it may write, and "
+            "the tenant is read-only. Begin it inside, with tenant_atomic()."
+        )
+
+
 class ScopeEnded(TenancyError):
     """A connection was used after the scope that it belonged to."""
 

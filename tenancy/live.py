@@ -7,15 +7,15 @@ and starts another that reads a changed file. Requests go on with what was good,
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-
-from asgiref.sync import sync_to_async
 
 from tenancy import tenants_file
 from tenancy.compiled import Compiled, Entries, Terms
@@ -31,6 +31,8 @@ logger = logging.getLogger("tenancy.registry")
 IDLE_SECONDS = 1.0
 #: Seconds that a request waits at most for a file to be read; then it is served by the last good one.
 WAIT_SECONDS = 10.0
+#: Seconds between two looks of an event loop at whether the file has been read.
+ASYNC_SECONDS = 0.01
 #: Nanoseconds within which two changes of a file may bear one time: the coarsest clock of a file system.
 CLOCK_NS = 2_000_000_000
 #: Seconds, and how often: a file that is not there, or changes while it is read, is soon looked at again.
@@ -68,16 +70,23 @@ class LiveRegistry:
         self._known: dict[bytes, Tenant] = {}
         self._lines: dict[str, bytes] = {}
         self._told = ""
+        self._told_at = 0.0
         self._started = False
-        self._lock = threading.Lock()
         self._reader: threading.Thread | None = None
+        self._looker: threading.Thread | None = None
+        self.forget_threads()
         self._digest = b""  # of the content in use, and its folder; empty until there is one
         self._signature: Signature = ()  # of what was read last; () is no file's
         self.current = Registry({})
         self._read(first=True)
         self._started = True
+        _registries.add(self)
         self._looked = time.monotonic()
         self._due = self._looked + seconds if seconds else float("inf")
+
+    def forget_threads(self) -> None:
+        self._lock = threading.Lock()
+        self._reader = self._looker = None
 
     def is_due(self) -> bool:
         """Whether a request has to call ``refresh()``; costs a look at the clock."""
@@ -93,22 +102,42 @@ class LiveRegistry:
         if reader is not None and wait:
             reader.join(WAIT_SECONDS)
 
+    async def refresh_async(self) -> None:
+        """The same in an event loop: a thread of its own looks at the file. Others may be busy with what an
+        app gave them, and ``/livez`` must not wait for that."""
+        if self._looker is None or not self._looker.is_alive():
+            was_idle = self._was_idle()
+            self._looker = threading.Thread(target=self.refresh, name="tenants.yaml?", daemon=True)
+            try:
+                self._looker.start()
+            except RuntimeError:
+                logger.exception("No thread can be started to look at tenants.yaml.")
+                was_idle = False
+            if not was_idle:
+                self._due = time.monotonic() + self.seconds
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self.is_due() and time.monotonic() < deadline:
+            await asyncio.sleep(ASYNC_SECONDS)
+
+    def _was_idle(self) -> bool:
+        return time.monotonic() - self._looked > self.seconds + IDLE_SECONDS
+
     def _look(self) -> threading.Thread | None:
         now = time.monotonic()
-        was_idle = now - self._looked > self.seconds + IDLE_SECONDS
+        was_idle = self._was_idle()
         self._looked = now
-        self._due = now + self.seconds
-        if self._signature == _signature(self.file):
-            return None
-        reader = threading.Thread(target=self._read_and_leave, name="tenants.yaml", daemon=True)
-        try:
-            reader.start()
-        except RuntimeError:
-            logger.exception("tenants.yaml has changed, and no thread can be started to read it.")
-            return None
+        reader = None
+        if self._signature != _signature(self.file):
+            reader = threading.Thread(target=self._read_and_leave, name="tenants.yaml", daemon=True)
+            try:
+                reader.start()
+            except RuntimeError:
+                logger.exception("tenants.yaml has changed, and no thread can be started to read it.")
+                reader = None
         self._reader = reader
-        if was_idle:
-            self._due = 0.0  # whoever comes until it is read has to wait as well
+        # Until it is read whoever comes has to wait as well. The reader changes this when it is done, which
+        # takes the lock.
+        self._due = 0.0 if reader is not None and was_idle else now + self.seconds
         return reader
 
     def _read_and_leave(self) -> None:
@@ -133,7 +162,9 @@ class LiveRegistry:
             else:
                 # What has changed while it was read may be half of one file and half of another.
                 if last or signature == _signature(self.file):
-                    error = self._use(content, apart=not first)
+                    # As it is now, and at the start as the whole disk is: see Compiler.compiled().
+                    changed = max(signature[:2]) / 1e9 if signature and not first else time.time()
+                    error = self._use(content, changed, apart=not first)
                     if error is None or last or signature == _signature(self.file):
                         break
             time.sleep(SETTLE_SECONDS)
@@ -141,8 +172,9 @@ class LiveRegistry:
         # next look.
         self._signature = signature if _is_settled(signature) else ()
 
-    def _use(self, content: bytes, *, apart: bool) -> TenantsFileError | None:
-        """Take what the content says, or tell why it is refused."""
+    def _use(self, content: bytes, changed: float, *, apart: bool) -> TenantsFileError | None:
+        """Take what the content says, or tell why it is refused. ``changed`` is when it was written, or
+        touched by somebody who wants it to be read again."""
         folder = self.file.resolve().parent
         digest = hashlib.sha256(content + bytes(str(folder), "utf-8", "surrogateescape")).digest()
         if digest == self._digest:
@@ -150,9 +182,9 @@ class LiveRegistry:
                 logger.info("%s is again what it was before.", self.file.name)
             self.error, self._told = None, ""
             return None
-        if digest.hex() == self._told:
+        if digest.hex() == self._told and changed < self._told_at:
             return self.error
-        compiled = self.compiler.compiled(content, folder, apart=apart)
+        compiled = self.compiler.compiled(content, folder, apart=apart, since=changed)
         if compiled.problems:
             error = TenantsFileError(self.file.name, compiled.problems)
             self._refuse(error, told=digest.hex())
@@ -163,6 +195,7 @@ class LiveRegistry:
 
     def _refuse(self, error: TenantsFileError, *, told: str) -> None:
         self.error = error
+        self._told_at = time.time()
         if not self._digest:
             self.current = Registry({}, error=error)
         if told == self._told:
@@ -198,6 +231,18 @@ class LiveRegistry:
         registry_changed.send_robust(type(self), added=added, removed=removed, changed=changed)
 
 
+_registries: weakref.WeakSet[LiveRegistry] = weakref.WeakSet()
+
+
+def _start_anew() -> None:
+    """In a process that was forked: its parent's threads are not here to let go of a lock."""
+    for registry in _registries:
+        registry.forget_threads()
+
+
+os.register_at_fork(after_in_child=_start_anew)
+
+
 def _names(ids: frozenset[str]) -> str:
     shown = ", ".join(sorted(ids)[:SHOWN]) or "none"
     return shown if len(ids) <= SHOWN else f"{shown} and {len(ids) - SHOWN} more"
@@ -223,7 +268,7 @@ def refresh() -> None:
 
 
 async def refresh_async() -> None:
-    """The same in an event loop, which never waits: the file is looked at in a thread."""
+    """The same in an event loop."""
     source = get_source()
     if source.is_due():
-        await sync_to_async(source.refresh, thread_sensitive=False)()
+        await source.refresh_async()

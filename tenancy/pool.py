@@ -28,6 +28,9 @@ from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.servers import Server, Servers
 
+#: Seconds that closing many connections may take because servers say nothing.
+PATIENCE = 0.2
+
 
 class Poolable(Protocol):
     """A connection, as the pool sees it."""
@@ -38,8 +41,8 @@ class Poolable(Protocol):
     def is_fit(self) -> bool:
         """Whether it can be handed to the running code; asks nothing of the server."""
 
-    def discard(self) -> None:
-        """Close it physically, which gives its slot back."""
+    def discard(self, *, patiently: bool = True) -> None:
+        """Close it physically, which gives its slot back; ``patiently`` when the server has seen it, too."""
 
 
 class Slot:
@@ -194,7 +197,12 @@ class Pool:
         if isinstance(grant, _Waiter):
             grant = self._wait(grant, conf.pool_wait)
         if grant.victim is not None:
-            grant.victim.discard()
+            try:
+                grant.victim.discard()
+            except BaseException:
+                if grant.slot is not None:
+                    self.abandoned(grant.slot)
+                raise
         return grant
 
     def _grant_or_queue(self, wish: Wish) -> Grant | _Waiter:
@@ -202,7 +210,7 @@ class Pool:
             grant = self._grant(wish)
             if grant is not None:
                 return grant
-            if self._is_futile(wish, conf.pool_wait):
+            if self._is_futile(wish, conf.pool_wait) or self._is_too_long_a_queue(wish):
                 self.counters.busy += 1
                 raise DatabaseBusy(wish.alias)
             self.counters.waited += 1
@@ -236,7 +244,9 @@ class Pool:
     def abandoned(self, slot: Slot) -> None:
         """It was not opened, for a reason that says nothing about the database."""
         with self._lock:
-            self._end_connecting(slot)
+            breaker = self._end_connecting(slot).breaker
+            if breaker is not None:
+                breaker.did_not_try()
             self._release(slot)
 
     def release(self, slot: Slot) -> None:
@@ -263,8 +273,7 @@ class Pool:
             ]
             for connection in found:
                 self._unpark(connection)
-        for connection in found:
-            connection.discard()
+        discard_all(found)
 
     def discard_aged(self) -> None:
         """Close what has been idle for ``TENANCY_POOL_IDLE_SECONDS``."""
@@ -279,8 +288,7 @@ class Pool:
                 self._unpark(connection)
                 self.counters.aged += 1
                 aged.append(connection)
-        for connection in aged:
-            connection.discard()
+        discard_all(aged)
 
     def silence(self, server: Server) -> list[Poolable]:
         """Refuse whoever wants to connect to a server that was asked, and said nothing. Returns what was idle
@@ -420,6 +428,8 @@ class Pool:
                 return None
             if self._servers.connecting(wish.server) >= conf.tenant_share:
                 return None
+        if account.breaker is not None and account.breaker.state() is State.OPEN:
+            return None  # somebody tries
         victim: Poolable | None = None
         if account.idle:
             victim = account.idle[0]
@@ -437,6 +447,8 @@ class Pool:
         account.open += 1
         account.connecting += 1
         self._open[wish.is_control] += 1
+        if account.breaker is not None:
+            account.breaker.try_once()
         slot = Slot(wish.alias, wish.server)
         self._servers.begin(wish.server, slot, now)
         return Grant(slot=slot, victim=victim)
@@ -486,12 +498,9 @@ class Pool:
         account = self._accounts.get(wish.alias)
         if account is None or account.breaker is None or account.server != wish.server:
             return
-        match account.breaker.state():
-            case State.OPEN:
-                self.counters.refused += 1
-                raise DatabaseUnavailable(wish.alias, "it could not be reached a moment ago")
-            case State.HALF_OPEN:
-                account.breaker.try_once()
+        if account.breaker.state() is State.OPEN:
+            self.counters.refused += 1
+            raise DatabaseUnavailable(wish.alias, "it could not be reached a moment ago")
 
     def _is_futile(self, wish: Wish, wait: float) -> bool:
         now = time.monotonic()
@@ -507,6 +516,15 @@ class Pool:
         if account.connecting and account.connecting == account.open:
             return now - account.connecting_since > wait
         return 0 < account.open <= account.stuck
+
+    def _is_too_long_a_queue(self, wish: Wish) -> bool:
+        """Whether a tenant that has its share has also half as many waiting: each of them is a thread that
+        works for nobody else."""
+        account = self._accounts.get(wish.alias)
+        if wish.is_control or account is None or account.open < conf.tenant_share:
+            return False
+        waiting = sum(waiter.wish.alias == wish.alias for waiter in self._queue)
+        return waiting >= max(1, conf.tenant_share // 2)
 
     def _serve_queue(self) -> None:
         for waiter in list(self._queue):
@@ -536,6 +554,13 @@ class Pool:
             raise DatabaseUnavailable(waiter.wish.alias, "it could not be reached a moment ago")
         self.counters.busy += 1
         raise DatabaseBusy(waiter.wish.alias)
+
+
+def discard_all(connections: Iterable[Poolable]) -> None:
+    """Close many in a row. A server that says nothing to a goodbye holds nobody up for long."""
+    deadline = time.monotonic() + PATIENCE
+    for connection in connections:
+        connection.discard(patiently=time.monotonic() < deadline)
 
 
 def _breaker(account: Account) -> Breaker:

@@ -49,6 +49,13 @@ class PrivateFolder:
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read()
 
+    def changed_at(self, name: str) -> float:
+        """When it was written, on ``time.time()``'s clock; 0 when it is not there."""
+        try:
+            return (self.path / name).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def write(self, name: str, data: bytes) -> None:
         """Put the file there, whole or not at all."""
         draft = self.path / f".{name}.{token_hex(8)}"

@@ -40,6 +40,9 @@ class Source(Protocol):
     def refresh(self) -> None:
         """See whether the file has changed. May wait for it to be read."""
 
+    async def refresh_async(self) -> None:
+        """The same in an event loop."""
+
 
 class Registry:
     """The tenants of one valid tenants.yaml, or the reason why there is none. It never changes."""
@@ -107,6 +110,9 @@ class Registry:
 
     def refresh(self) -> None:
         """It follows no file."""
+
+    async def refresh_async(self) -> None:
+        """Nor here."""
 
     def __iter__(self) -> Iterator[Tenant]:
         return iter(self._tenants.values())

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from tenancy.exceptions import DatabaseUnavailable, DatabaseURLError
@@ -39,9 +38,6 @@ class Unresolved(Protocol):
 
 V = TypeVar("V", bound=dict[str, Any] | None)
 
-# Two threads that ask at once must get one dict: what one changes in it the other has to see.
-_resolving = Lock()
-
 
 class DatabaseField(Generic[V]):
     """A field of ``Tenant``: Django's settings of one database, worked out when they are first read.
@@ -55,6 +51,7 @@ class DatabaseField(Generic[V]):
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self._slot = f"_{name}"
+        self._resolved = f"_{name}_resolved"
 
     @overload
     def __get__(self, tenant: None, owner: type[Any]) -> DatabaseField[V]: ...
@@ -65,13 +62,13 @@ class DatabaseField(Generic[V]):
     def __get__(self, tenant: Tenant | None, owner: type[Any]) -> DatabaseField[V] | V:
         if tenant is None:
             return self
-        value = tenant.__dict__[self._slot]
-        if value is None or isinstance(value, dict):
-            return cast(V, value)
-        with _resolving:
+        value = tenant.__dict__.get(self._resolved)
+        if value is None:
             value = tenant.__dict__[self._slot]
-            if not isinstance(value, dict):
-                value = tenant.__dict__[self._slot] = _resolve(tenant.id, value)
+            if value is not None and not isinstance(value, dict):
+                # Of two threads that ask at once the first decides: what one changes in it the other has to
+                # see. Not by a lock, which a process forked meanwhile would inherit for ever.
+                value = tenant.__dict__.setdefault(self._resolved, _resolve(tenant.id, value))
         return cast(V, value)
 
     def __set__(self, tenant: Tenant, value: Mapping[str, Any] | Unresolved | None) -> None:

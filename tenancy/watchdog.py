@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tenancy.conf import conf
-from tenancy.pool import Pool, pool
+from tenancy.names import names
+from tenancy.pool import Pool, discard_all, pool
 from tenancy.servers import Server, server_of
 
 logger = logging.getLogger("tenancy.watchdog")
@@ -55,7 +56,7 @@ def answers(server: Server, seconds: float = PATIENCE) -> bool:
 
 def _connect(host: str, port: int, seconds: float) -> socket.socket:
     if not host.startswith("/"):
-        return socket.create_connection((host, port), timeout=seconds)
+        return socket.create_connection((names.addresses(host)[0], port), timeout=seconds)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         line.settimeout(seconds)
@@ -81,12 +82,11 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Start looking, unless it does already."""
+        """Start looking, unless it does already. Raises nothing: whoever comes next tries it again."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="tenancy-watchdog", daemon=True)
-                    self._thread.start()
+                    self._thread = _start(self._run, "tenancy-watchdog")
 
     def _run(self) -> None:
         """Look until there is nothing to look at."""
@@ -141,8 +141,7 @@ class Watchdog:
         for wrapper, started in calls:
             if wrapper.call_started == started:
                 wrapper.sever()
-        for connection in idle:
-            connection.discard()
+        discard_all(idle)
 
     def _listen(self, server: Server) -> None:
         """Ask a server that was silent, or took too long to let somebody in."""
@@ -150,8 +149,7 @@ class Watchdog:
             logger.info("The server %s answers.", _name(server))
             self.pool.heard(server)
         else:
-            for connection in self.pool.silence(server):
-                connection.discard()
+            discard_all(self.pool.silence(server))
 
     def _ask(self, server: Server, question: Callable[[], None]) -> None:
         """Ask in a thread: an answer that does not come takes a second, and others have servers too."""
@@ -167,7 +165,19 @@ class Watchdog:
                 with self._lock:
                     self._asking.discard(server)
 
-        threading.Thread(target=ask, name="tenancy-watchdog-asks", daemon=True).start()
+        if _start(ask, "tenancy-watchdog-asks") is None:
+            with self._lock:
+                self._asking.discard(server)
+
+
+def _start(work: Callable[[], None], name: str) -> threading.Thread | None:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        logger.exception("No thread can be started to look after connections.")
+        return None
+    return thread
 
 
 watchdog = Watchdog(pool)

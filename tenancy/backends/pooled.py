@@ -58,6 +58,9 @@ class PooledWrapper(Base):
     #: A statement was run that may have changed the session for those that come after.
     session_changed = False
 
+    #: Whether to wait until the server has seen that it is closed, so that there is never one too many.
+    hang_up_patiently = True
+
     #: Opened for a tenant that may be read only. The server, or SQLite, then refuses every write.
     read_only = False
 
@@ -240,7 +243,11 @@ class PooledWrapper(Base):
 
     def is_fit(self) -> bool:
         """See ``tenancy.pool.Poolable``."""
-        return self.is_current() and self.read_only is self.must_be_read_only() and self.is_usable()
+        return self.is_right() and self.is_usable()
+
+    def is_right(self) -> bool:
+        """Whether it is what would be opened now for whoever is in context."""
+        return self.is_current() and self.read_only is self.must_be_read_only()
 
     def is_current(self) -> bool:
         """Whether it was made from the tenant's entry as it stands: one from an old entry goes to nobody."""
@@ -272,13 +279,14 @@ class PooledWrapper(Base):
         """Close the physical connection, and see to it that its room is free."""
         super()._close()  # type: ignore[misc]
 
-    def discard(self) -> None:
+    def discard(self, *, patiently: bool = True) -> None:
         """Close it physically, in whatever state it is. For whoever alone has it.
 
         As Django's ``close()``, which refuses in an event loop: there scopes end, and cursors are collected.
         """
         self.proven = ""
         self.run_on_commit = []
+        self.hang_up_patiently = patiently
         if self.connection is None or self.closed_in_transaction:
             return
         try:

@@ -24,6 +24,7 @@ from tenancy.context import carry, current_frame, current_tenant, in_request
 from tenancy.exceptions import (
     DatabaseUnavailable,
     NoTenant,
+    OpenedToWrite,
     StampMismatch,
     TenancyError,
     TenantMigrating,
@@ -146,8 +147,10 @@ class TenancyWrapper(PooledWrapper):
         if current_tenant() is None:
             self._ask_for_the_owner_once()
             return
-        if self.read_only is not self.must_be_read_only() and not self.in_atomic_block:
+        if self.read_only is not self.must_be_read_only():
             # It was opened outside of the context.
+            if self.in_atomic_block:
+                raise OpenedToWrite(self.alias)
             self.close()
             self.connect()
         self.proven = self.alias

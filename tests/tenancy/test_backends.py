@@ -30,7 +30,6 @@ from django.db.backends.signals import connection_created
 from catalog.models import Category, Product
 from tenancy import exceptions, memory, stamp
 from tenancy.backends.faults import Fault, classify
-from tenancy.backends.postgresql import base as postgresql_base
 from tenancy.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.connections import maintenance
@@ -689,30 +688,29 @@ if POSTGRESQL:
         assert classify(raised.value) is Fault.UNAVAILABLE
         assert raised.value.alias == "acme"
 
+    def test_a_name_that_nobody_knows_is_unavailable(acme):
+        with (
+            repointed("acme", HOST="db.example", PORT="5432"),
+            mock.patch("tenancy.names.socket.getaddrinfo", side_effect=socket.gaierror),
+            pytest.raises(exceptions.DatabaseUnavailable, match="the name of its host"),
+        ):
+            acme.ensure_connection()
+
+    def test_libpq_is_told_the_address_of_a_name(acme):
+        found = [(2, 1, 6, "", ("127.0.0.1", 0))]
+        with (
+            repointed("acme", HOST="db.example", PORT="5432"),
+            mock.patch("tenancy.names.socket.getaddrinfo", return_value=found),
+        ):
+            params = acme.get_connection_params()
+        assert (params["host"], params["hostaddr"]) == ("db.example", "127.0.0.1")
+        assert params["connect_timeout"] == 2
+
     def end_session(connection):
         process = connection.connection.info.backend_pid
         with connection._nodb_cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
             assert cursor.fetchone() == (True,)
-
-
-def test_a_socket_folder_and_an_unknown_name_have_no_addresses(monkeypatch):
-    def unknown(*args, **kwargs):
-        raise socket.gaierror
-
-    assert postgresql_base._addresses("/run/postgresql", None) == []
-    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", unknown)
-    assert postgresql_base._addresses("db.example", "5432") == []
-
-
-def test_a_name_has_each_of_its_addresses_once(monkeypatch):
-    found = [
-        (2, 1, 6, "", ("127.0.0.1", 5432)),
-        (2, 1, 6, "", ("127.0.0.1", 5432)),
-        (10, 1, 6, "", ("::1", 5432)),
-    ]
-    monkeypatch.setattr(postgresql_base.socket, "getaddrinfo", mock.Mock(return_value=found))
-    assert postgresql_base._addresses("db.example", None) == ["127.0.0.1", "::1"]
 
 
 if not POSTGRESQL:

@@ -57,8 +57,8 @@ def made(monkeypatch):
     return made
 
 
-def compile_it(folder, data=SMALL, *, apart=True, terms=TERMS, **options):
-    return Compiler(folder, terms, **options).compiled(data, ROOT, apart=apart)
+def compile_it(folder, data=SMALL, *, apart=True, terms=TERMS, since=0.0, **options):
+    return Compiler(folder, terms, **options).compiled(data, ROOT, apart=apart, since=since)
 
 
 def files(folder):
@@ -86,6 +86,20 @@ def test_a_refusal_crosses_from_that_process_and_is_kept_as_well(folder, made):
     assert [problem.line for problem in found.problems] == [1003]
     assert compile_it(folder, BROKEN) == found
     assert made == ["apart"]
+
+
+def test_a_refusal_that_is_older_than_somebodys_touch_is_not_believed(folder, made):
+    found = compile_it(folder, BROKEN)
+    compiled_at = files(folder)[0].stat().st_mtime
+    assert compile_it(folder, BROKEN, since=compiled_at - 1) == found
+    assert compile_it(folder, BROKEN, since=compiled_at) == found
+    assert made == ["apart", "apart"]
+
+
+def test_what_was_accepted_is_believed_however_old(folder, made):
+    compile_it(folder)
+    compile_it(folder, since=files(folder)[0].stat().st_mtime + 3600)
+    assert made == ["here"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +166,8 @@ from tests.tenancy.test_compiler import LARGE, ROOT, TERMS
 made = compiler.seal
 compiler.seal = lambda *args: print("compiled", flush=True) or made(*args)
 sys.stdin.readline()
-found = compiler.Compiler(compiler.PrivateFolder(Path(sys.argv[1])), TERMS).compiled(LARGE, ROOT, apart=False)
+folder = compiler.PrivateFolder(Path(sys.argv[1]))
+found = compiler.Compiler(folder, TERMS).compiled(LARGE, ROOT, apart=False, since=0)
 print(len(found.lines))
 """
 

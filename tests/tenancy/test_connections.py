@@ -30,6 +30,7 @@ from tenancy.context import Frame, carry, enter_request, request_scope, tenant_c
 from tenancy.exceptions import (
     DatabaseBusy,
     NoTenant,
+    OpenedToWrite,
     ScopeEnded,
     TenantNotServed,
     TransactionLeftOpen,
@@ -533,6 +534,20 @@ def test_what_a_thread_has_open_is_left_when_its_tenant_moved_or_went():
 
 
 @databases("acme", transaction=True)
+def test_a_block_in_an_older_block_is_served_by_the_entry_as_it_is_now():
+    def work():
+        with tenant_context("acme"):
+            before = raw_of("acme")
+            with changed_tenant("acme", status=Status.READ_ONLY), tenant_context("acme"):
+                assert raw_of("acme") is not before
+                with pytest.raises(DatabaseError):
+                    Category.objects.create(name="written")
+            assert raw_of("acme") is before
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
 def test_a_transaction_goes_on_where_it_began():
     def work():
         with transaction.atomic(using="acme"):
@@ -928,6 +943,22 @@ class TestAReadOnlyTenant:
                 pytest.raises(DatabaseError),
             ):
                 Category.objects.create(name="no")
+
+        in_new_thread(work)
+
+    def test_cannot_be_written_in_a_transaction_that_began_before_its_context(self):
+        def work():
+            with changed_tenant("acme", status=Status.READ_ONLY):
+                with (
+                    transaction.atomic(using="acme"),
+                    tenant_context("acme"),
+                    pytest.raises(OpenedToWrite),
+                ):
+                    Category.objects.create(name="written")
+                with tenant_context("acme"):
+                    with pytest.raises(DatabaseError):
+                        Category.objects.create(name="written")
+                    assert not Category.objects.exists()
 
         in_new_thread(work)
 

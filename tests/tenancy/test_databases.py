@@ -38,7 +38,7 @@ def mapping(registry):
 
 
 def resolved(registry):
-    return [one.id for one in registry if isinstance(one.__dict__["_database"], dict)]
+    return [one.id for one in registry if "_database_resolved" in one.__dict__]
 
 
 def test_it_names_every_alias_and_resolves_none(mapping, registry):

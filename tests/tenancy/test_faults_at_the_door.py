@@ -124,7 +124,7 @@ def black_holes_at_three_addresses():
     with (
         socket.create_server(("0.0.0.0", 0)) as server,
         repointed("acme", HOST="db.example", PORT=str(server.getsockname()[1])),
-        mock.patch("tenancy.backends.postgresql.base.socket.getaddrinfo", return_value=found),
+        mock.patch("tenancy.names.socket.getaddrinfo", return_value=found),
     ):
         yield
 

@@ -370,6 +370,82 @@ def test_a_file_that_is_refused_changes_nothing_and_is_told_once(file, registry,
     assert len([record for record in log.records if record.levelno == logging.ERROR]) == 2
 
 
+def test_a_refusal_that_comes_from_the_disk_ends_with_its_reason(file, make, tmp_path):
+    """Two names of one file are one database. When they are two files, a restart or a touch is enough."""
+    (tmp_path / "b.sqlite3").symlink_to(tmp_path / "a.sqlite3")
+    write(file, text(acme="sqlite:///a.sqlite3", globex="sqlite:///b.sqlite3"))
+    first = make()
+    assert "the same database" in str(first.error)
+    os.utime(file, (1, 1))  # long ago: what was compiled is younger
+    look(first)
+    (tmp_path / "b.sqlite3").unlink()
+    look(first)
+    assert first.error is not None
+    assert ids(make()) == ["acme", "globex"]
+    file.touch()
+    look(first)
+    assert first.error is None
+    assert ids(first) == ["acme", "globex"]
+
+
+def in_event_loop(registry):
+    """How long a request waits to be begun, while the loop's own threads are all busy."""
+
+    async def request():
+        loop = asyncio.get_running_loop()
+        free = threading.Event()
+        for _ in range(64):
+            loop.run_in_executor(None, free.wait, 30)
+        started = time.monotonic()
+        try:
+            if registry.is_due():
+                await registry.refresh_async()
+            return time.monotonic() - started
+        finally:
+            free.set()
+
+    return asyncio.run(request())
+
+
+def test_in_an_event_loop_nobody_waits_for_the_loops_own_threads(file, registry):
+    pass_time(registry, 1.1)
+    assert in_event_loop(registry) < 0.5
+    write(file, MORE)
+    pass_time(registry, 1.1)
+    assert in_event_loop(registry) < 0.5
+    registry._looker.join(30)
+    if reader := registry._reader:
+        reader.join(30)
+    assert "hooli" in registry.current
+
+
+def test_in_an_event_loop_an_idle_process_reads_a_change_before_it_serves(file, registry):
+    write(file, MORE)
+    pass_time(registry, 3600)
+    in_event_loop(registry)
+    assert "hooli" in registry.current
+    assert not registry.is_due()
+
+
+def test_in_an_event_loop_a_process_without_a_free_thread_goes_on(registry, monkeypatch, log):
+    class NoThread(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    pass_time(registry, 3600)
+    monkeypatch.setattr(live.threading, "Thread", NoThread)
+    asyncio.run(registry.refresh_async())
+    assert "No thread can be started to look at tenants.yaml" in log.text
+
+
+def test_a_process_that_was_forked_while_another_thread_looked_looks_by_itself(file, registry):
+    registry._lock.acquire()  # by a thread that is not in the child
+    live._start_anew()
+    write(file, MORE)
+    look(registry)
+    assert "hooli" in registry.current
+
+
 def test_no_secret_is_told(file, registry, log):
     write(file, text(acme=f"postgres://app:{SECRET}@db1.internal/acme", globex=f"mysql://x:{SECRET}@db9/x"))
     look(registry)
@@ -473,8 +549,8 @@ def test_a_file_that_is_half_written_is_waited_for(file, registry, monkeypatch, 
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     real = registry._use
 
-    def use(content, **options):
-        error = real(content, **options)
+    def use(*arguments, **options):
+        error = real(*arguments, **options)
         file.write_text(MORE)  # the writer goes on while the half is looked at
         return error
 
@@ -498,9 +574,12 @@ def test_what_changes_while_it_is_read_is_read_again(file, registry, monkeypatch
 
     real = registry._use
     monkeypatch.setattr(live.tenants_file, "read_bytes", torn)
-    monkeypatch.setattr(
-        registry, "_use", lambda content, **options: used.append(content) or real(content, **options)
-    )
+
+    def use(content, *arguments, **options):
+        used.append(content)
+        return real(content, *arguments, **options)
+
+    monkeypatch.setattr(registry, "_use", use)
     file.write_text(GOOD + "# begin\n")
     look(registry)
     assert used == [MORE.encode()]
@@ -898,34 +977,28 @@ def test_every_request_looks_before_its_scope_opens(yaml, tmp_path):
     assert seen == [None]
 
 
-def test_an_event_loop_never_waits_for_the_file(yaml, tmp_path):
-    """The look is made in another thread, and the loop goes on meanwhile."""
-    looked, turned = [], asyncio.Event()
+@pytest.mark.parametrize("seconds", [1.1, 3600], ids=["busy", "idle"])
+def test_an_event_loop_turns_while_the_file_is_looked_at(registry, monkeypatch, seconds):
+    turned, real = threading.Event(), registry.refresh
 
-    class Source(Registry):
-        def is_due(self):
-            return True
-
-        def refresh(self):
-            looked.append(threading.current_thread())
-            assert asyncio.run_coroutine_threadsafe(turned.wait(), loop).result(30)
+    def refresh():
+        assert turned.wait(10)
+        real()
 
     async def view(request):
         return HttpResponse()
 
     async def serve():
-        nonlocal loop
-        loop = asyncio.get_running_loop()
         answer = asyncio.create_task(TenantScopeMiddleware(view)(RequestFactory().get("/")))
-        while not looked:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         turned.set()
         return await answer
 
-    loop = None
-    with override_settings(TENANCY_REGISTRY=Source({})):
+    monkeypatch.setattr(registry, "refresh", refresh)
+    pass_time(registry, seconds)
+    with override_settings(TENANCY_REGISTRY=registry):
         assert asyncio.run(serve()).status_code == 200
-    assert looked[0] is not threading.main_thread()
+    assert registry._looker is not threading.main_thread()
 
 
 def test_an_event_loop_that_has_nothing_to_look_at_changes_no_thread():

@@ -20,13 +20,16 @@ class Fake:
     def __init__(self, pool, slot):
         self.pool, self.slot, self.alias = pool, slot, slot.alias
         self.usable = True
+        self.goodbye = 0.0
         self.closed = False
         pool.hold(slot, self)
 
     def is_fit(self):
         return self.usable
 
-    def discard(self):
+    def discard(self, *, patiently=True):
+        if patiently:
+            time.sleep(self.goodbye)
         slot, self.slot, self.closed = self.slot, None, True
         if slot is not None:
             self.pool.release(slot)
@@ -259,6 +262,20 @@ def test_an_unreachable_database_is_refused_without_trying_and_tried_again_later
     opened(pool, "acme")
 
 
+def test_a_trial_that_found_no_room_is_not_the_trial(pool):
+    failing(pool, "acme")
+    failing(pool, "acme")
+    full = [opened(pool, alias) for alias in ("globex", "globex", "initech")]
+    time.sleep(0.06)
+    with pytest.raises(DatabaseBusy):
+        pool.reserve("acme")
+    full[0].discard()
+    slot = pool.reserve("acme").slot
+    assert slot is not None
+    pool.abandoned(slot)  # nor is one that came to nothing for another reason
+    assert pool.reserve("acme").slot is not None
+
+
 def test_one_success_forgets_the_failures(pool):
     failing(pool, "acme")
     opened(pool, "acme")
@@ -271,6 +288,35 @@ def test_what_was_not_the_databases_fault_counts_for_nothing(pool):
         pool.abandoned(pool.reserve("acme").slot)
     assert pool.open_connections() == 0
     assert pool.is_quiet()
+
+
+@override_settings(TENANCY_POOL_SIZE=8, TENANCY_POOL_TENANT_SHARE=4, TENANCY_POOL_WAIT=5)
+def test_a_tenant_that_has_its_share_has_half_as_many_waiting_and_no_more(pool):
+    """Each of them is a thread that works for nobody else."""
+    acme = [opened(pool, "acme") for _ in range(4)]
+    waiting = [in_background(pool.reserve, "acme")[0] for _ in range(2)]
+    until_waiting(pool, 2)
+    started = time.monotonic()
+    with pytest.raises(DatabaseBusy):
+        pool.reserve("acme")
+    assert time.monotonic() - started < 1
+    opened(pool, "globex")
+    for connection in acme[:2]:
+        pool.park(connection)
+    for thread in waiting:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_a_goodbye_that_fails_leaves_the_room(pool):
+    idle = [opened(pool, alias) for alias in ("t1", "t2", "t3")]
+    for connection in idle:
+        pool.park(connection)
+    idle[0].goodbye = -1  # no time to sleep: it raises
+    with pytest.raises(ValueError, match="non-negative"):
+        pool.reserve("t4")
+    assert pool.open_connections() == 2
+    assert pool.reserve("t4").slot is not None
 
 
 DB1, DB2 = ("db1", 5432), ("db2", 5432)
@@ -407,6 +453,18 @@ def test_the_idle_connections_of_one_alias_can_be_closed(pool):
     assert pool.idle_connections() == 1
 
 
+@override_settings(TENANCY_POOL_SIZE=30, TENANCY_POOL_TENANT_SHARE=30)
+def test_servers_that_say_nothing_to_a_goodbye_hold_nobody_up(pool):
+    idle = [opened(pool, "acme") for _ in range(20)]
+    for connection in idle:
+        connection.goodbye = 0.1
+        pool.park(connection)
+    started = time.monotonic()
+    pool.discard_idle()
+    assert time.monotonic() - started < 0.5
+    assert all(connection.closed for connection in idle)
+
+
 def test_a_connection_that_is_collected_as_garbage_leaves_its_room(pool):
     connection = opened(pool, "acme")
     assert pool.open_connections("acme") == 1
@@ -514,4 +572,4 @@ def test_many_threads_never_open_more_than_the_budget(pool):
     assert max(most) <= 3
     pool.discard_idle()
     assert pool.open_connections() == 0
-    assert pool.counters.busy < 1600
+    assert pool.counters.opened > 100

@@ -17,7 +17,7 @@ from tenancy import watchdog as watchdog_module
 from tenancy.backends.faults import Fault, classify
 from tenancy.context import tenant_context
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
-from tenancy.pool import pool
+from tenancy.pool import Pool, pool
 from tenancy.servers import server_of
 from tenancy.testing import databases, repointed
 from tenancy.watchdog import Watchdog, answers
@@ -142,11 +142,31 @@ def test_it_sleeps_when_there_is_nothing_to_look_at():
         if not connection.in_atomic_block:
             connection.close()
     dog = Watchdog(pool)
-    with override_settings():
-        dog.wake()
-        thread = dog._thread
-        thread.join(5)
+    dog.wake()
+    thread = dog._thread
+    thread.join(5)
     assert not thread.is_alive()
+    assert dog._thread is None
+
+
+def test_a_thread_that_cannot_be_started_is_started_by_whoever_comes_next(monkeypatch, caplog, quiet_address):
+    dog = Watchdog(Pool())
+    real = threading.Thread
+
+    class NoThread(real):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(watchdog_module.threading, "Thread", NoThread)
+    dog.wake()
+    asked = threading.Event()
+    dog._ask(quiet_address, asked.set)
+    assert "No thread can be started" in caplog.text
+    monkeypatch.setattr(watchdog_module.threading, "Thread", real)
+    dog._ask(quiet_address, asked.set)
+    assert asked.wait(5)
+    dog.wake()
+    dog._thread.join(5)
     assert dog._thread is None
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import socket
+import time
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -16,6 +17,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from tenancy.backends.cursors import GuardedRows
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import current_tenant
+from tenancy.exceptions import DatabaseUnavailable
+from tenancy.names import NameUnknown, names
 from tenancy.registry import get_registry
 from tenancy.servers import Server, server_of
 
@@ -33,19 +36,10 @@ _MAINTENANCE_LIMITS = {
 }
 #: Of a host's addresses, how many are tried: see ``get_connection_params``.
 _MOST_ADDRESSES = 2
+#: Seconds that may go to the name of a host without being missed for connecting to it.
+_UNHURRIED = 0.1
 #: Milliseconds for a server to end a session. One that is there needs one or two.
 _MOST_PATIENCE = 100
-
-
-def _addresses(host: str, port: str | None) -> list[str]:
-    """What a host's name stands for; nothing for a socket's folder, or a name that libpq may complain of."""
-    if host.startswith("/"):
-        return []
-    try:
-        found = socket.getaddrinfo(host, port or 5432, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _wait_for_end(number: int) -> None:
@@ -112,12 +106,21 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             if self.read_only:
                 start["default_transaction_read_only"] = "on"
             params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
-        addresses = _addresses(params["host"], params.get("port"))
-        if len(addresses) > 1:
+        if not params["host"].startswith("/"):
+            params |= self._addresses(params["host"])
+        return params
+
+    def _addresses(self, host: str) -> dict[str, Any]:
+        """Where libpq is to look, so that it asks nobody; it still checks a certificate against the name."""
+        started = time.monotonic()
+        try:
+            found = names.addresses(host)[:_MOST_ADDRESSES]
+        except NameUnknown as exc:
+            raise DatabaseUnavailable(self.alias, str(exc)) from exc
+        params: dict[str, Any] = {"host": ",".join([host] * len(found)), "hostaddr": ",".join(found)}
+        if len(found) > 1 or time.monotonic() - started > _UNHURRIED:
             # libpq tries each address for connect_timeout seconds. Two of one second each are as long as
             # one of two, which is what a host with a single address gets.
-            params["host"] = ",".join([params["host"]] * _MOST_ADDRESSES)
-            params["hostaddr"] = ",".join(addresses[:_MOST_ADDRESSES])
             params["connect_timeout"] = 1
         return params
 
@@ -148,7 +151,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         raw: Any = self.connection
         twin = None
         in_loop = asyncio._get_running_loop() is not None  # which must not wait
-        if raw is not None and not raw.closed and not in_loop:
+        if raw is not None and not raw.closed and not in_loop and self.hang_up_patiently:
             with contextlib.suppress(OSError, DriverError):
                 twin = os.dup(raw.fileno())
         try:
