@@ -241,6 +241,13 @@ class Pool:
             self._release(slot)
         self.wake()
 
+    def distrust(self, alias: str) -> None:
+        """Open a database's breaker: it let somebody in, and did not say whose it is."""
+        with self._lock:
+            account = self._account(alias)
+            _breaker(account).trip()
+            self._disappoint(lambda wish: wish.alias == alias)
+
     def abandoned(self, slot: Slot) -> None:
         """It was not opened, for a reason that says nothing about the database."""
         with self._lock:

@@ -112,6 +112,11 @@ class Watchdog:
         self.pool.discard_aged()
         suspects = self._long_calls()
         self.pool.note_stuck(Counter(wrapper.alias for wrapper, _ in suspects))
+        now = time.monotonic()
+        for wrapper, started in suspects:
+            if now - started > wrapper.call_limit and wrapper.call_started == started:
+                logger.error("A call to the database of '%s' took too long; it is ended.", wrapper.alias)
+                wrapper.sever()
         by_server: dict[Server, list[tuple[Any, float]]] = {}
         for wrapper, started in suspects:
             if (server := server_of(wrapper.settings_dict)) is not None:

@@ -49,6 +49,8 @@ class PooledWrapper(Base):
     #: When the driver was called, on ``time.monotonic()``'s clock; 0 between calls. ``tenancy.watchdog``
     #: reads it.
     call_started = 0.0
+    #: Seconds that a call may take, whatever its server says of itself.
+    call_limit = float("inf")
     #: The scope ended while this was in use by another thread, which finishes what it is at, and nothing
     #: more.
     orphaned = False

@@ -31,6 +31,7 @@ from tenancy.exceptions import (
     WrongTenant,
 )
 from tenancy.planes import CONTROL_ALIAS
+from tenancy.pool import pool
 
 
 class TenancyWrapper(PooledWrapper):
@@ -44,6 +45,9 @@ class TenancyWrapper(PooledWrapper):
 
     #: What Django takes with DEBUG on; an engine may have one of its own.
     debug_cursor_class: type[Any] = GuardedDebugCursor
+
+    #: Seconds that the question whose database it is may take: it is a part of connecting.
+    handshake_limit = float("inf")
 
     #: Undoing is allowed to everybody, or a refusal on the way out would hide the error it came from and
     #: leave a transaction open behind the caller's back.
@@ -154,9 +158,12 @@ class TenancyWrapper(PooledWrapper):
             self.close()
             self.connect()
         self.proven = self.alias
+        limit, self.call_limit = self.call_limit, self.handshake_limit
         try:
             stamp.shake_hands(self)
         except Error as exc:
+            if classify(exc) is Fault.UNAVAILABLE and not isinstance(exc, DatabaseUnavailable):
+                pool.distrust(self.alias)
             lacks_tables = classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating)
             lacks_schema = lacks_tables and not self.in_atomic_block and not stamp.has_schema(self)
             self.discard()
@@ -168,6 +175,8 @@ class TenancyWrapper(PooledWrapper):
         except BaseException:
             self.discard()
             raise
+        finally:
+            self.call_limit = limit
 
     def _ask_for_the_owner_once(self) -> None:
         """Outside of a context an alias that is named works whatever the state of its database: commands look

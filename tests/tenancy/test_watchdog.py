@@ -15,6 +15,7 @@ from django.test import override_settings
 from catalog.models import Category
 from tenancy import watchdog as watchdog_module
 from tenancy.backends.faults import Fault, classify
+from tenancy.backends.postgresql import base as postgresql_base
 from tenancy.context import tenant_context
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.pool import Pool, pool
@@ -36,7 +37,8 @@ class Line:
     def __init__(self, target):
         self.target = target
         self.silent = threading.Event()
-        #: Fall silent when somebody was let in.
+        #: Say nothing more to whom it has let in; or to nobody any more.
+        self.forgets_whom_it_lets_in = False
         self.lets_in_and_falls_silent = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -68,8 +70,11 @@ class Line:
                     sink.shutdown(socket.SHUT_WR)
                     return
                 sink.sendall(data)
-                if self.lets_in_and_falls_silent and READY in data:
-                    self.silent.set()
+                if READY in data:
+                    if self.lets_in_and_falls_silent:
+                        self.silent.set()
+                    if self.forgets_whom_it_lets_in:
+                        return
             except OSError:
                 return
 
@@ -256,6 +261,30 @@ if HAS_SERVER:
         thread.join(10)
         assert classify(results[0]) is Fault.UNAVAILABLE
         assert results[1] < 2.5
+
+    @databases("acme", transaction=True)
+    def test_a_server_that_forgets_whom_it_lets_in_costs_no_more_though_it_answers(line):
+        """As a proxy that hangs between two of its own steps: asked whether it is there it says so."""
+        line.forgets_whom_it_lets_in = True
+        thread, results = in_new_thread(count)
+        thread.join(10)
+        assert classify(results[0]) is Fault.UNAVAILABLE
+        assert results[1] < 2.5
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            count()
+        assert time.monotonic() - started < 0.1
+        line.forgets_whom_it_lets_in = False
+        assert served_again() < 2.0
+
+    @databases("acme", transaction=True)
+    def test_a_call_that_the_server_should_have_ended_is_ended(line, monkeypatch):
+        monkeypatch.setitem(postgresql_base.LIMITS, "statement_timeout", 0)
+        with tenant_context("acme"), connections["acme"].cursor() as cursor:
+            started = time.monotonic()
+            with pytest.raises(OperationalError):
+                cursor.execute("SELECT pg_sleep(8)")
+            assert time.monotonic() - started < 2.5
 
     @databases("acme", transaction=True)
     def test_a_new_connection_says_nothing_before_it_is_asked_whose_it_is(line):

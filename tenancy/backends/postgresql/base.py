@@ -74,7 +74,8 @@ class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
 
 class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     debug_cursor_class = GuardedDebugCursor
-    physical = (*TenancyWrapper.physical, "isolation_level", "pooled")
+    handshake_limit = 2.0
+    physical = (*TenancyWrapper.physical, "isolation_level", "pooled", "call_limit")
 
     #: The connection is one to a pooler that gives a session to a transaction, not to a client. What is set
     #: when a session starts would reach nobody, or everybody: there the role's own settings count
@@ -96,6 +97,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         settings, self.pooled = self._way()
+        # The server itself ends a statement sooner, if it has got it.
+        self.call_limit = float("inf") if self.maintenance else LIMITS["statement_timeout"] / 1000 + 1
         source = self if settings is self.settings_dict else base.DatabaseWrapper(settings, self.alias)
         params: dict[str, Any] = base.DatabaseWrapper.get_connection_params(source)
         params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
