@@ -92,6 +92,10 @@ bench: $(VENV)/bench.done  ## Time requests beside other ways to serve tenants (
 bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (three minutes)
 	@$(BIN)/python -m benchmarks faults $(BENCH_ARGS)
 
+.PHONY: bench-endurance
+bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenants: does anything grow? (40 minutes)
+	@$(BIN)/python -m benchmarks rewrites endurance $(BENCH_ARGS)
+
 .PHONY: bench-guards
 bench-guards: $(VENV)/dev.done  ## What the guards cost a query that is allowed, beside plain Django
 	@$(BIN)/python -m benchmarks.guards

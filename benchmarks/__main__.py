@@ -13,18 +13,21 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from benchmarks import faults, growth, guards, requests, zipf
+from benchmarks import endurance, faults, growth, guards, requests, rewrites, zipf
 from benchmarks.progress import Reporter
 from benchmarks.result import Result
 from benchmarks.stage import Stage
 from benchmarks.writer import show, write
 
-PARTS: dict[str, Callable[[Stage, Reporter, int], Result]] = {
-    "requests": requests.run,
-    "growth": growth.run,
-    "zipf": zipf.run,
-    "faults": faults.run,
-    "guards": guards.run,
+#: How many rounds of a comparison, and how many requests of ``endurance``, are the options' to say.
+PARTS: dict[str, Callable[[Stage, Reporter, argparse.Namespace], Result]] = {
+    "requests": lambda stage, reporter, options: requests.run(stage, reporter, options.rounds),
+    "growth": lambda stage, reporter, options: growth.run(stage, reporter, options.rounds),
+    "zipf": lambda stage, reporter, _: zipf.run(stage, reporter),
+    "faults": lambda stage, reporter, _: faults.run(stage, reporter),
+    "rewrites": lambda stage, reporter, _: rewrites.run(stage, reporter),
+    "endurance": lambda stage, reporter, options: endurance.run(stage, reporter, options.requests),
+    "guards": lambda stage, reporter, _: guards.run(stage, reporter),
 }
 
 
@@ -33,6 +36,9 @@ def main() -> int:
     parser.add_argument("parts", nargs="+", metavar="PART", choices=PARTS, help=", ".join(PARTS))
     parser.add_argument(
         "--rounds", type=int, default=48, help="of each comparison (%(default)s; 30 at least)"
+    )
+    parser.add_argument(
+        "--requests", type=int, default=1_000_000, help="of the endurance run (%(default)s; 40 minutes)"
     )
     parser.add_argument("--json", type=Path, help="the file for the figures (benchmarks/results/…)")
     options = parser.parse_args()
@@ -46,7 +52,7 @@ def main() -> int:
             stage = Stage()
             reporter.step()
             for name in dict.fromkeys(options.parts):
-                results.append(PARTS[name](stage, reporter, options.rounds))
+                results.append(PARTS[name](stage, reporter, options))
                 file = write(results, options.json)
     except KeyboardInterrupt:
         return 130

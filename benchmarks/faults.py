@@ -1,7 +1,7 @@
-"""One tenant's database is dead, restarted, or noisy: what do the others notice?
+"""Somebody's database is dead, restarted, or noisy: what do the others notice?
 
 Real gunicorn, eight threads. Clients ask at a fixed pace, so that answers which come at once do not make more
-traffic; the victim has more clients than the server has threads.
+traffic; the victim, one tenant or all those of one server, has more clients than the server has threads.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AT_ONCE, AGAIN = f"its median after {SETTLED:g} s, s", "served again after, s"
 class Course:
     """What happened, and when (``time.monotonic``)."""
 
-    victim: str
+    victims: frozenset[str]
     baseline: float = 0.0
     fault: float = 0.0
     mended: float = 0.0
@@ -50,11 +50,11 @@ class Course:
     is_broken: bool = True
 
     def others(self, begin: float, end: float) -> list[Sample]:
-        return [one for one in self.samples if one.tenant_id != self.victim and begin <= one.sent < end]
+        return [one for one in self.samples if one.tenant_id not in self.victims and begin <= one.sent < end]
 
     def dead(self, begin: float) -> list[Sample]:
         return [
-            one for one in self.samples if one.tenant_id == self.victim and begin <= one.sent < self.mended
+            one for one in self.samples if one.tenant_id in self.victims and begin <= one.sent < self.mended
         ]
 
     @property
@@ -63,7 +63,7 @@ class Course:
         good = [
             one.sent + one.seconds - self.mended
             for one in self.samples
-            if one.tenant_id == self.victim and not one.is_error and one.sent + one.seconds > self.mended
+            if one.tenant_id in self.victims and not one.is_error and one.sent + one.seconds > self.mended
         ]
         return min(good, default=None)
 
@@ -87,13 +87,19 @@ Switch = Callable[[], None]
 
 
 def observe(
-    port: int, healthy: list[Guest], victim: Guest, breaks: Switch, mends: Switch, *, is_cold: bool = False
+    port: int,
+    healthy: list[Guest],
+    victims: list[Guest],
+    breaks: Switch,
+    mends: Switch,
+    *,
+    is_cold: bool = False,
 ) -> Course:
-    """Traffic before, during and after a fault. A cold victim is asked for only once it is dead."""
-    course = Course(victim.tenant_id)
+    """Traffic before, during and after a fault. Cold victims are asked for only once they are dead."""
+    course = Course(frozenset(victim.tenant_id for victim in victims))
     begin = threading.Event()
     clients = [Client(port, around(healthy, PATH, seed), PACE) for seed in range(HEALTHY)]
-    clients += [Client(port, around([victim], PATH, seed), VICTIM_PACE, begin) for seed in range(VICTIMS)]
+    clients += [Client(port, around(victims, PATH, seed), VICTIM_PACE, begin) for seed in range(VICTIMS)]
 
     def during() -> None:
         if not is_cold:
@@ -147,11 +153,12 @@ class SecondServer:
                 time.sleep(0.01)
 
 
-def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
+def run(stage: Stage, reporter: Reporter) -> Result:
     reporter.begin("Tenants, and a second server")
     guests = stage.guests("ours")
     second = SecondServer(stage)
     cold, warm, hung, moved, noisy = (guests[number] for number in range(10, 15))
+    many = guests[20:50]
     url = f"{second.base}/{moved.tenant_id}"
     stage.prepare(
         "second",
@@ -162,9 +169,15 @@ def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
     reporter.step()
     socket = f"{stage.host}/.s.PGSQL.5432"
     found: dict[str, Course] = {}
-    reporter.begin("Faults", 5)
-    with Proxy(socket) as for_cold, Proxy(socket) as for_warm, Proxy(socket) as for_hung:
+    reporter.begin("Faults", 6)
+    with (
+        Proxy(socket) as for_cold,
+        Proxy(socket) as for_warm,
+        Proxy(socket) as for_hung,
+        Proxy(socket) as for_many,
+    ):
         proxies = {cold.tenant_id: for_cold, warm.tenant_id: for_warm, hung.tenant_id: for_hung}
+        proxies |= {victim.tenant_id: for_many for victim in many}
         urls = {name: f"postgres://postgres@127.0.0.1:{proxy.port}/{name}" for name, proxy in proxies.items()}
         file = stage.tenants_file(TENANTS, **urls, **{moved.tenant_id: url})
         environment = stage.environment("benchmarks.freehold", TENANTS_FILE=str(file))
@@ -176,15 +189,16 @@ def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
                 yield server.port
             reporter.step()
 
-        faults: list[tuple[str, Guest, Switch, Switch, bool]] = [
-            ("black hole, cold", cold, for_cold.lose, for_cold.forward, True),
-            ("black hole, warm", warm, for_warm.lose, for_warm.forward, False),
-            ("hangs, warm", hung, for_hung.hang, for_hung.forward, False),
-            ("killed, restarted", moved, second.kill, second.start, False),
+        faults: list[tuple[str, list[Guest], Switch, Switch, bool]] = [
+            ("black hole, cold", [cold], for_cold.lose, for_cold.forward, True),
+            ("black hole, warm", [warm], for_warm.lose, for_warm.forward, False),
+            ("hangs, warm", [hung], for_hung.hang, for_hung.forward, False),
+            ("server of 30, black hole", many, for_many.lose, for_many.forward, False),
+            ("killed, restarted", [moved], second.kill, second.start, False),
         ]
-        for name, victim, breaks, mends, is_cold in faults:
+        for name, victims, breaks, mends, is_cold in faults:
             with fresh() as port:
-                found[name] = observe(port, guests[:8], victim, breaks, mends, is_cold=is_cold)
+                found[name] = observe(port, guests[:8], victims, breaks, mends, is_cold=is_cold)
         with fresh() as port:
             found["ten times the traffic"] = _noise(port, guests[:8], noisy)
     return report({name: course.figures() for name, course in found.items()})
@@ -192,7 +206,7 @@ def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
 
 def _noise(port: int, healthy: list[Guest], noisy: Guest) -> Course:
     """One tenant asks ten times as often as each of the others; nothing breaks."""
-    course = Course(noisy.tenant_id, is_broken=False)
+    course = Course(frozenset({noisy.tenant_id}), is_broken=False)
     begin = threading.Event()
     each = HEALTHY / PACE / len(healthy)
     clients = [Client(port, around(healthy, PATH, seed), PACE) for seed in range(HEALTHY)]
@@ -214,7 +228,7 @@ def _noise(port: int, healthy: list[Guest], noisy: Guest) -> Course:
 
 
 def report(figures: dict[str, dict[str, Any]]) -> Result:
-    table = Table("One tenant is in trouble: what the others notice", ("", *figures))
+    table = Table("Somebody is in trouble: what the others notice", ("", *figures))
     for name in next(iter(figures.values())):
         table.add(name, *(_cell(found[name]) for found in figures.values()))
     return Result(

@@ -153,7 +153,7 @@ def compare(folder: Path, say: Callable[[str, int], None]) -> dict[str, dict[str
     }
 
 
-def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
+def run(stage: Stage, reporter: Reporter) -> Result:
     """The part of a run of all benchmarks. Needs nothing of the stage."""
     reporter.begin("Guards", PAIRS)
     # In a process of its own: it sets Django up.

@@ -77,7 +77,7 @@ def watched(stage: Stage) -> Iterator[Watch]:
         watch.end()
 
 
-def run(stage: Stage, reporter: Reporter, rounds: int) -> Result:
+def run(stage: Stage, reporter: Reporter) -> Result:
     reporter.begin(f"{CROWD:,} schemas")
     stage.guests("ours")
     guests = stage.guests("crowd")
