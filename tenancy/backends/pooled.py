@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from _thread import get_ident
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections
@@ -270,16 +271,24 @@ class PooledWrapper(Base):
         """Make a call that another thread is stuck in fail. Engines that cannot get stuck do nothing."""
 
     def _close(self) -> None:
-        slot, self.slot = self.slot, None
+        # Of an orphaned connection the thread that ends its scope, its own and the one that looks after
+        # finalizers may all find that it is time. SQLite crashes when two close at once.
+        closing = self.__dict__.setdefault("closing", Lock())
+        if not closing.acquire(blocking=False):
+            return
+        raw, slot, self.slot = self.connection, self.slot, None
         try:
-            self._hang_up()
+            if raw is not None:
+                self._hang_up(raw)
         finally:
+            closing.release()
             if slot is not None:
                 pool.release(slot)
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, raw: Any) -> None:
         """Close the physical connection, and see to it that its room is free."""
-        super()._close()  # type: ignore[misc]
+        with self.wrap_database_errors:
+            raw.close()
 
     def discard(self, *, patiently: bool = True) -> None:
         """Close it physically, in whatever state it is. For whoever alone has it.

@@ -457,6 +457,29 @@ def test_a_connection_that_another_thread_shares_is_its_owners_to_close():
 
 
 @databases("acme", transaction=True)
+def test_two_threads_that_find_it_is_time_close_it_once(monkeypatch):
+    connections["acme"].close()
+    connection = connections["acme"]
+    connection.ensure_connection()
+    hang_up, calls = type(connection)._hang_up, []
+
+    def slowly(self, raw):
+        calls.append(threading.get_ident())
+        time.sleep(0.1)
+        hang_up(self, raw)
+
+    monkeypatch.setattr(type(connection), "_hang_up", slowly)
+    threads = [threading.Thread(target=connection.discard) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert connection.connection is None
+    assert connection.slot is None
+
+
+@databases("acme", transaction=True)
 def test_whoever_works_on_a_row_is_not_taken_to_wait_for_the_driver():
     with tenant_context("acme"), connections["acme"].cursor() as cursor:
         cursor.execute("SELECT 1 UNION SELECT 2")

@@ -148,17 +148,16 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             if raw.fileno() == number:
                 twin.shutdown(socket.SHUT_RDWR)
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, raw: Any) -> None:
         """A server counts a session until its process has ended, which it shows by hanging up. That is waited
         for before another may open one in its place, so that there is never one too many."""
-        raw: Any = self.connection
         twin = None
         in_loop = asyncio._get_running_loop() is not None  # which must not wait
-        if raw is not None and not raw.closed and not in_loop and self.hang_up_patiently:
+        if not raw.closed and not in_loop and self.hang_up_patiently:
             with contextlib.suppress(OSError, DriverError):
                 twin = os.dup(raw.fileno())
         try:
-            super()._hang_up()
+            super()._hang_up(raw)
             if twin is not None:
                 _wait_for_end(twin)
         finally:
