@@ -36,6 +36,7 @@ class Line:
 
     def __init__(self, target):
         self.target = target
+        self.ended = False
         self.silent = threading.Event()
         #: Say nothing more to whom it has let in; or to nobody any more.
         self.forgets_whom_it_lets_in = False
@@ -52,6 +53,9 @@ class Line:
             except OSError:
                 return
             self.sockets.append(near)
+            if self.ended:  # it came while the test went
+                near.close()
+                return
             if self.silent.is_set():
                 continue  # accepted, as a kernel does for a process that hangs
             far = socket.socket(socket.AF_UNIX if isinstance(self.target, str) else socket.AF_INET)
@@ -79,6 +83,7 @@ class Line:
                 return
 
     def close(self):
+        self.ended = True
         for one in self.sockets:
             one.close()
 
