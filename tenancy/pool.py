@@ -109,6 +109,7 @@ class _Waiter:
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
+        self.since = time.monotonic()
         self.grant: Grant | None = None
         self.hopeless = False
         self.served = threading.Lock()
@@ -525,13 +526,15 @@ class Pool:
         return 0 < account.open <= account.stuck
 
     def _is_too_long_a_queue(self, wish: Wish) -> bool:
-        """Whether a tenant that has its share has also half as many waiting: each of them is a thread that
-        works for nobody else."""
+        """Whether a tenant that has its share has also half as many waiting, and the first of them for a
+        while: a burst passes, but each who waits longer is a thread that works for nobody else."""
         account = self._accounts.get(wish.alias)
         if wish.is_control or account is None or account.open < conf.tenant_share:
             return False
-        waiting = sum(waiter.wish.alias == wish.alias for waiter in self._queue)
-        return waiting >= max(1, conf.tenant_share // 2)
+        waiting = [waiter.since for waiter in self._queue if waiter.wish.alias == wish.alias]
+        if len(waiting) < max(1, conf.tenant_share // 2):
+            return False
+        return time.monotonic() - waiting[0] > conf.pool_wait / 3
 
     def _serve_queue(self) -> None:
         for waiter in list(self._queue):

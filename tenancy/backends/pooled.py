@@ -270,6 +270,10 @@ class PooledWrapper(Base):
     def sever(self) -> None:
         """Make a call that another thread is stuck in fail. Engines that cannot get stuck do nothing."""
 
+    def break_off(self) -> None:
+        """Make the statement that another thread waits for fail. The connection stays."""
+        raise NotImplementedError
+
     def _close(self) -> None:
         # Of an orphaned connection the thread that ends its scope, its own and the one that looks after
         # finalizers may all find that it is time. SQLite crashes when two close at once.

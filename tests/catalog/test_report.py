@@ -173,7 +173,7 @@ def test_a_tenant_that_fails_is_named_and_the_others_are_shown(goods, output):
     partial, failed = err.splitlines()
     assert partial == "2 of 3 tenants answered; the totals are partial."
     assert failed.startswith(
-        "failed: globex: DatabaseUnavailable: The database of 'globex' is unavailable: it"
+        "unreachable: globex: DatabaseUnavailable: The database of 'globex' is unavailable: it"
     )
     assert "/dev/null" not in failed
     assert "139.93" in out
@@ -181,10 +181,10 @@ def test_a_tenant_that_fails_is_named_and_the_others_are_shown(goods, output):
     if output == "json":
         document = json.loads(out)
         assert document["complete"] is False
-        assert [tenant["result"] for tenant in document["tenants"]] == ["ok", "failed", "ok"]
+        assert [tenant["result"] for tenant in document["tenants"]] == ["ok", "unreachable", "ok"]
         assert document["totals"][0] == {"currency": "EUR", "products": 3, "stock": 4, "value": "0.50"}
     if output == "table":
-        assert ["globex", "failed"] in [line.split() for line in out.splitlines()]
+        assert ["globex", "unreachable"] in [line.split() for line in out.splitlines()]
 
 
 @everybody

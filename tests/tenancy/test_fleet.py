@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 
 import pytest
 from django.db import connections
 from django.test import override_settings
 
 from catalog.models import Category
+from tenancy import fleet
 from tenancy.context import current_tenant, tenant_context
-from tenancy.exceptions import Problem, RegistryUnavailable, TenantsFileError
-from tenancy.fleet import Outcome, Result, each_tenant, run_each, suspended_tenants
-from tenancy.registry import Registry
+from tenancy.exceptions import Problem, RegistryUnavailable, TenantMigrating, TenantsFileError
+from tenancy.fleet import Outcome, Result, each_tenant, run, run_each, suspended_tenants
+from tenancy.pool import pool
+from tenancy.registry import Registry, get_registry
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases, only_tenants, repointed
+from tenancy.transactions import tenant_atomic
 from users.models import User
 
 ALL = ["acme", "globex", "initech"]
@@ -183,7 +188,7 @@ def test_run_each_records_a_failure_and_goes_on(error, text):
 def test_run_each_says_that_a_database_is_missing_and_not_where():
     with repointed("globex", NAME="/dev/null/no_such_database"):
         outcomes = run_each(lambda _: Category.objects.count())
-    assert [outcome.result for outcome in outcomes] == [Result.OK, Result.FAILED, Result.OK]
+    assert [outcome.result for outcome in outcomes] == [Result.OK, Result.UNREACHABLE, Result.OK]
     assert outcomes[1].error.startswith("DatabaseUnavailable: The database of 'globex' is unavailable: it")
     assert "/dev/null" not in outcomes[1].error
 
@@ -205,3 +210,146 @@ def test_run_each_stops_when_it_is_told_to(error):
         run_each(work)
     assert current_tenant() is None
     assert open_aliases() == set()
+
+
+# Some at a time.
+
+
+def sleep_in_the_database(seconds):
+    if connections["acme"].vendor == "postgresql":
+        with connections[current_tenant().id].cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(%s)", [seconds])
+        return
+    count = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
+    with connections[current_tenant().id].cursor() as cursor:
+        cursor.execute(count)
+
+
+def test_as_many_work_at_a_time_as_there_are_jobs(one_category_each):
+    together, most, lock = [], [], threading.Lock()
+    both = threading.Barrier(2, timeout=10)
+
+    def work(tenant):
+        assert Category.objects.get().name == f"canary-{tenant.id}"
+        with lock:
+            together.append(tenant.id)
+            most.append((len(together), pool.open_connections()))
+        if tenant.id != "initech":
+            both.wait()
+        with lock:
+            together.remove(tenant.id)
+        return threading.current_thread()
+
+    outcomes = list(run(work, get_registry(), jobs=2))
+    assert sorted(outcome.tenant.id for outcome in outcomes) == ALL
+    assert {outcome.result for outcome in outcomes} == {Result.OK}
+    assert max(most) == (2, 2)
+    assert len({outcome.value for outcome in outcomes} - {threading.current_thread()}) == 2
+    assert pool.open_connections() == 0
+    assert current_tenant() is None
+
+
+def test_outcomes_come_as_they_are_made():
+    """Over ten thousand tenants nothing is kept but what runs."""
+    made = []
+
+    def work(tenant):
+        made.append(tenant.id)
+
+    for number, _ in enumerate(run(work, get_registry())):
+        assert len(made) == number + 1
+
+
+def test_a_statement_that_takes_too_long_is_broken_off_and_undone(one_category_each):
+    def work(tenant):
+        with tenant_atomic():
+            Category.objects.update(description="written")
+            if tenant.id == "globex":
+                sleep_in_the_database(30)
+
+    started = time.monotonic()
+    outcomes = {outcome.tenant.id: outcome for outcome in run(work, get_registry(), jobs=2, timeout=0.5)}
+    assert time.monotonic() - started < 5
+    assert outcomes["globex"].result is Result.TIMED_OUT
+    assert outcomes["globex"].error == "took longer than 0.5 s, and was broken off"
+    assert {outcomes[name].result for name in ("acme", "initech")} == {Result.OK}
+    for tenant in each_tenant():
+        assert (Category.objects.get().description == "written") is (tenant.id != "globex")
+    assert pool.open_connections() == 0
+
+
+def test_a_call_that_no_database_can_end_is_left_to_itself(monkeypatch):
+    monkeypatch.setattr(fleet, "GRACE", 0.1)
+    free = threading.Event()
+
+    def work(tenant):
+        if tenant.id == "acme":
+            free.wait(30)
+        return tenant.id
+
+    try:
+        outcomes = list(run(work, get_registry(), jobs=1, timeout=0.2))
+    finally:
+        free.set()
+    assert [(outcome.tenant.id, outcome.result) for outcome in outcomes] == [
+        ("acme", Result.TIMED_OUT),
+        ("globex", Result.OK),
+        ("initech", Result.OK),
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_the_first_failure_nothing_is_begun_if_that_is_wanted(jobs):
+    begun = []
+
+    def work(tenant):
+        begun.append(tenant.id)
+        if tenant.id == "acme":
+            raise ValueError("no")
+        time.sleep(0.2)
+
+    outcomes = {one.tenant.id: one for one in run(work, get_registry(), jobs=jobs, fail_fast=True)}
+    assert outcomes["acme"].result is Result.FAILED
+    assert outcomes["initech"].result is Result.SKIPPED
+    assert outcomes["initech"].error == "not begun: another failed"
+    assert "initech" not in begun
+    assert len(outcomes) == 3
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_whoever_wants_no_more_waits_for_what_runs_and_nothing_else_is_begun(jobs):
+    begun, ended = [], []
+
+    def work(tenant):
+        begun.append(tenant.id)
+        time.sleep(0.1 if tenant.id == "globex" else 0)
+        ended.append(tenant.id)
+
+    outcomes = run(work, get_registry(), jobs=jobs)
+    next(outcomes)
+    outcomes.close()
+    assert sorted(begun) == sorted(ended)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit], ids=["Ctrl-C", "exit"])
+def test_what_ends_the_process_ends_the_run(jobs, error):
+    begun = []
+
+    def work(tenant):
+        begun.append(tenant.id)
+        if tenant.id == "acme":
+            raise error
+        time.sleep(0.2)
+
+    with pytest.raises(error):
+        list(run(work, get_registry(), jobs=jobs))
+    assert "initech" not in begun
+
+
+def test_a_tenant_behind_the_code_is_named_as_such(monkeypatch):
+    def work(tenant):
+        if tenant.id == "globex":
+            raise TenantMigrating("globex", "is behind the code")
+
+    assert [outcome.result for outcome in run(work, get_registry(), jobs=2)].count(Result.BEHIND) == 1

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from typing import Any
 
@@ -134,6 +135,20 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     def is_idle(self) -> bool:
         raw: Any = self.connection
         return bool(raw.info.transaction_status == TRANSACTION_STATUS_IDLE)
+
+    def break_off(self) -> None:
+        """Asks the server over another connection, in a thread, for it may not answer; then cuts the line."""
+        raw: Any = self.connection
+        if raw is None:
+            return
+
+        def cancel() -> None:
+            try:
+                raw.cancel()
+            except DriverError:
+                self.sever()
+
+        threading.Thread(target=cancel, name="break-off", daemon=True).start()
 
     def sever(self) -> None:
         """Shut the socket down, so that whoever waits for an answer hears that there will be none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import urllib.parse
@@ -51,6 +52,12 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             return not raw.in_transaction
         except self.Database.Error:
             return False  # somebody closed it
+
+    def break_off(self) -> None:
+        raw: Any = self.connection
+        if raw is not None:
+            with contextlib.suppress(self.Database.Error):  # it was closed meanwhile
+                raw.interrupt()
 
     def is_usable(self) -> bool:
         """A file that was deleted or replaced stays readable through an open connection; we must not
