@@ -30,9 +30,9 @@ from tenancy.servers import Server, server_of
 logger = logging.getLogger("tenancy.watchdog")
 
 #: Seconds between two looks.
-TICK = 0.25
+TICK = 0.2
 #: Seconds that a server has to answer with one byte.
-PATIENCE = 1.0
+PATIENCE = 0.75
 #: Seconds until a server that answered is asked again on behalf of a call that still runs.
 TRUST = 2.0
 #: Servers asked at the same time.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.db.utils import DatabaseErrorWrapper, Error
 
@@ -134,9 +135,15 @@ class GuardedRows:
             yield row
 
     def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
+        db = self.db
         if _may_change_session(sql):
-            self.db.session_changed = True
-        return super()._execute(sql, params, *context)  # type: ignore[misc]
+            db.session_changed = True
+        if not apps.ready:
+            return super()._execute(sql, params, *context)  # type: ignore[misc]  # which warns
+        # The rest is Django's, written out: this runs for every statement, and a call costs as much.
+        db.validate_no_broken_transaction()
+        with db.wrap_database_errors:
+            return self.cursor.execute(sql) if params is None else self.cursor.execute(sql, params)
 
     def _executemany(self, sql: Any, param_list: Any, *context: Any) -> Any:
         if _may_change_session(sql):

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenancy.fleet import Outcome, Result, run
+from tenancy.progress import FleetProgress
+from tenancy.registry import get_registry
+from tenancy.selection import Selection, SelectionError
+from tenancy.tenant import Status, Tenant
+
+T = TypeVar("T")
+
+
+class Verb:
+    """One thing to do with tenants. ``help`` is its line in the list of verbs."""
+
+    name: str
+    help: str
+
+    def __init__(self, command: BaseCommand) -> None:
+        self.command = command
+
+    @property
+    def stdout(self) -> Any:
+        return self.command.stdout
+
+    @property
+    def stderr(self) -> Any:
+        return self.command.stderr
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        pass
+
+    def handle(self, **options: Any) -> None:
+        raise NotImplementedError
+
+
+class FleetVerb(Verb):
+    """One that works on a selection of tenants, some at a time."""
+
+    #: Seconds for each tenant, unless told; None is no limit.
+    timeout: float | None = None
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenants", nargs="*", metavar="TENANT", help="Ids, or wildcards like 'eu-*'.")
+        parser.add_argument("--all", action="store_true", help="Every tenant that is not suspended.")
+        parser.add_argument(
+            "--label",
+            action="append",
+            default=[],
+            type=_label,
+            metavar="NAME=VALUE",
+            help="Those with it.",
+        )
+        parser.add_argument(
+            "--exclude", action="append", default=[], metavar="TENANT", help="But not these (ids, wildcards)."
+        )
+        parser.add_argument("--jobs", type=_count, default=4, help="Tenants at a time (%(default)s).")
+        parser.add_argument(
+            "--timeout", type=_seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
+        )
+        parser.add_argument("--fail-fast", action="store_true", help="Begin no other after one that failed.")
+
+    def select(self, options: dict[str, Any]) -> tuple[list[Tenant], list[Tenant]]:
+        """The tenants to work on, and those left out: suspended, and not named."""
+        registry = get_registry()
+        registry.require()
+        selection = Selection(options["tenants"], options["all"], dict(options["label"]), options["exclude"])
+        try:
+            found = selection.of(registry)
+        except SelectionError as exc:
+            raise CommandError(str(exc), returncode=2) from exc
+        active: list[Tenant] = []
+        left_out: list[Tenant] = []
+        for tenant in found:
+            is_left_out = tenant.status is Status.SUSPENDED and tenant.id not in options["tenants"]
+            (left_out if is_left_out else active).append(tenant)
+        return active, left_out
+
+    def each(self, function: Callable[[Tenant], T], options: dict[str, Any]) -> Iterator[Outcome[T]]:
+        """Outcomes as they come, with progress on stderr; suspended tenants are skipped, and last."""
+        tenants, left_out = self.select(options)
+        outcomes = run(
+            function,
+            tenants,
+            jobs=options["jobs"],
+            timeout=options["timeout"],
+            fail_fast=options["fail_fast"],
+        )
+        with FleetProgress(self.stderr, self.name, len(tenants)) as progress:
+            for outcome in outcomes:
+                progress.step(is_ok=outcome.is_ok)
+                yield outcome
+        for tenant in left_out:
+            yield Outcome(tenant, Result.SKIPPED, error="suspended")
+
+    def conclude(self, outcomes: Iterable[Outcome[Any]]) -> None:
+        """Name who is not ok on stderr, and exit 1 if that is more than suspended tenants."""
+        outcomes = list(outcomes)
+        absent = [outcome for outcome in outcomes if not outcome.is_ok]
+        for outcome in absent:
+            self.stderr.write(f"{outcome.result}: {outcome.tenant.id}: {outcome.error}")
+        if any(not _is_left_out(outcome) for outcome in absent):
+            self.stderr.write(f"{len(outcomes) - len(absent)} of {len(outcomes)} tenants are ok.")
+            sys.exit(1)
+
+
+def _is_left_out(outcome: Outcome[Any]) -> bool:
+    return outcome.result is Result.SKIPPED and outcome.tenant.status is Status.SUSPENDED
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1000):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 1000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above zero")
+    return seconds

@@ -1,0 +1,205 @@
+"""``manage.py tenants run``, ``query`` and ``shell``: for a selection of tenants, each in its own context."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from catalog.models import Category
+from tenancy.context import current_tenant, tenant_context
+from tenancy.fleet import each_tenant
+from tenancy.pool import pool
+from tenancy.queries import QueryRefused, require_one_statement
+from tenancy.tenant import Status
+from tenancy.testing import changed_tenant, databases, repointed
+from tenancy.transactions import tenant_atomic
+
+ALL = ["acme", "globex", "initech"]
+
+pytestmark = databases("control", *ALL, transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def one_category_each():
+    for tenant in each_tenant():
+        Category.objects.create(name=f"canary-{tenant.id}")
+
+
+def manage(*arguments):
+    """The exit status, and what went to stdout and to stderr."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    try:
+        call_command("tenants", *arguments, stdout=stdout, stderr=stderr)
+    except SystemExit as exc:
+        return exc.code, stdout.getvalue(), stderr.getvalue()
+    return 0, stdout.getvalue(), stderr.getvalue()
+
+
+def rows(output):
+    return [json.loads(line) for line in output.splitlines()]
+
+
+# run
+
+
+def test_a_command_runs_for_each_tenant_on_its_own_database():
+    code, out, err = manage("run", "--all", "--jobs", "2", "--json", "--", "dumpdata", "catalog.category")
+    assert (code, err) == (0, "")
+    found = {row["tenant"]: row for row in rows(out)}
+    assert sorted(found) == ALL
+    for tenant_id, row in found.items():
+        assert row["result"] == "ok"
+        assert [entry["fields"]["name"] for entry in json.loads(row["output"])] == [f"canary-{tenant_id}"]
+    assert current_tenant() is None
+
+
+def test_what_it_printed_is_shown_below_its_tenant():
+    code, out, _ = manage("run", "globex", "--", "showmigrations", "catalog")
+    assert code == 0
+    head, *lines = out.splitlines()
+    assert head.startswith("globex: ok (")
+    assert lines[0] == "    catalog"
+
+
+def test_what_fails_for_one_stops_no_other_and_exits_1():
+    with repointed("globex", NAME="/dev/null/no_such_database"):
+        code, out, err = manage("run", "--all", "--", "dumpdata", "catalog.category")
+    assert code == 1
+    assert [line.partition(" (")[0] for line in out.splitlines() if not line.startswith(" ")] != []
+    assert sum(": ok (" in line for line in out.splitlines()) == 2
+    assert "failed: globex: CommandFailed: " in err or "unreachable: globex: " in err
+    assert "2 of 3 tenants are ok." in err
+
+
+def test_a_command_that_ends_with_a_status_has_failed():
+    code, _, err = manage("run", "acme", "--", "migrate", "--check", "catalog", "zero")
+    assert code == 1
+    assert "failed: acme: CommandFailed" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--all"], "Put the command after"),
+        (["run", "--all", "--", "no-such-command"], "Unknown command: 'no-such-command'"),
+        (["run", "--all", "--", "migrate", "--database", "acme"], "Leave --database out"),
+        (["run", "--", "check"], "Name tenants"),
+        (["run", "acne", "--", "check"], "Did you mean 'acme'?"),
+        (["run", "--all", "--jobs", "0", "--", "check"], "'0' is not a number from 1 to 1000"),
+        (["run", "--all", "--timeout", "-1", "--", "check"], "no number of seconds above zero"),
+        (["run", "--all", "--label", "plan", "--", "check"], "'plan' is not NAME=VALUE"),
+        (["query", "SELECT 1; SELECT 2", "--all"], "Ask one statement, not 2."),
+        (["query", " ; ", "--all"], "Ask one statement, not 0."),
+    ],
+)
+def test_wrong_usage_is_told_and_nothing_is_run(arguments, words):
+    with pytest.raises(CommandError) as caught:
+        manage(*arguments)
+    assert words in str(caught.value)
+
+
+def test_suspended_tenants_are_left_out_and_named_unless_they_are_asked_for():
+    with changed_tenant("globex", status=Status.SUSPENDED):
+        code, out, err = manage("run", "--all", "--", "showmigrations", "catalog")
+        assert code == 0
+        assert "globex: skipped" in out
+        assert "skipped: globex: suspended" in err
+        code, out, _ = manage("run", "globex", "--", "showmigrations", "catalog")
+        assert (code, "globex: ok" in out) == (0, True)
+
+
+# query
+
+
+def test_rows_are_merged_with_their_tenant():
+    code, out, err = manage("query", "SELECT name FROM catalog_category", "--all", "--format", "json")
+    assert (code, err) == (0, "")
+    assert sorted((row["tenant"], row["row"]["name"]) for row in rows(out)) == [
+        (tenant_id, f"canary-{tenant_id}") for tenant_id in ALL
+    ]
+    assert pool.open_connections("acme") <= 1  # this test's own
+
+
+@pytest.mark.parametrize("kind", ["table", "csv"])
+def test_they_are_a_table_or_csv_as_well(kind):
+    code, out, _ = manage(
+        "query", "SELECT name AS n, NULL AS x FROM catalog_category;", "acme", "globex", "--format", kind
+    )
+    assert code == 0
+    head, *lines = out.splitlines()
+    assert head.replace(",", " ").split() == ["tenant", "n", "x"]
+    assert sorted(line.replace(",", " ").split() for line in lines) == [
+        [tenant_id, f"canary-{tenant_id}"] for tenant_id in ("acme", "globex")
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM catalog_category",
+        "UPDATE catalog_category SET description = 'x'",
+        "CREATE TABLE written (id int)",
+        "WITH gone AS (SELECT 1) DELETE FROM catalog_category",
+    ],
+)
+def test_it_cannot_write(sql):
+    code, _, err = manage("query", sql, "acme")
+    assert code == 1
+    assert "failed: acme: " in err
+    with tenant_context("acme"):
+        assert Category.objects.count() == 1
+        Category.objects.create(name="written after")  # on whatever connection it left
+
+
+def test_a_query_that_takes_too_long_is_broken_off():
+    with tenant_context("acme"), tenant_atomic():
+        vendor = Category.objects.db
+    assert vendor == "acme"
+    forever = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
+    code, _, err = manage("query", forever, "acme", "--timeout", "0.5")
+    assert code == 1
+    assert "timed_out: acme: took longer than 0.5 s" in err
+
+
+def test_more_rows_than_were_asked_for_are_no_answer():
+    with tenant_context("acme"):
+        Category.objects.create(name="two")
+    code, out, err = manage(
+        "query", "SELECT name FROM catalog_category", "--all", "--limit", "1", "--format", "json"
+    )
+    assert code == 1
+    assert "failed: acme: QueryRefused: more than 1 rows" in err
+    assert sorted(row["tenant"] for row in rows(out)) == ["globex", "initech"]
+
+
+def test_what_has_no_rows_is_refused():
+    code, _, err = manage("query", "SAVEPOINT x", "acme")
+    assert code == 1
+    assert "it answers with no rows" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [("SELECT 1", "SELECT 1"), (" SELECT ';' ; \n", "SELECT ';'"), ("SELECT $$;$$", "SELECT $$;$$")],
+)
+def test_a_statement_may_end_with_a_semicolon(text, statement):
+    assert require_one_statement(text).strip() == statement
+
+
+@pytest.mark.parametrize("text", ["", ";", "SELECT 1; COMMIT", "COMMIT; DROP TABLE x; BEGIN"])
+def test_more_or_less_than_one_are_refused(text):
+    with pytest.raises(QueryRefused):
+        require_one_statement(text)
+
+
+# shell
+
+
+def test_the_shell_is_in_the_tenants_context(capsys):
+    code = "from catalog.models import Category; print(Category.objects.get().name)"
+    call_command("tenants", "shell", "globex", "-c", code)
+    assert capsys.readouterr().out.strip().splitlines()[-1] == "canary-globex"
+    assert current_tenant() is None
