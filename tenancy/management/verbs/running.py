@@ -37,7 +37,7 @@ class Run(FleetVerb):
         def work(tenant: Tenant) -> str:
             return _call(words, {"database": tenant.id} if takes_database else {})
 
-        found = []
+        found: list[Outcome[str]] = []
         for outcome in self.each(work, options):
             self._show(outcome, as_json=options["json"])
             # What was printed is not kept: of ten thousand tenants that is a lot.
