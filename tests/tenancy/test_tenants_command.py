@@ -8,7 +8,7 @@ import re
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.test import override_settings
 from rich.table import Table
 
@@ -16,6 +16,7 @@ from tenancy.console import print_table
 from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.registry import Registry
 from tenancy.tenant import Status, Tenant
+from tests.tenancy.command import tenants
 
 SECRET = "hunter2-s3cret"
 SQLITE = {"ENGINE": "tenancy.backends.sqlite3", "NAME": "/srv/acme.sqlite3"}
@@ -24,16 +25,6 @@ SQLITE = {"ENGINE": "tenancy.backends.sqlite3", "NAME": "/srv/acme.sqlite3"}
 class Terminal(io.StringIO):
     def isatty(self):
         return True
-
-
-def run(*arguments):
-    """The exit status, and what went to stdout and to stderr."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    try:
-        call_command("tenants", *arguments, stdout=stdout, stderr=stderr)
-    except SystemExit as exc:
-        return exc.code, stdout.getvalue(), stderr.getvalue()
-    return 0, stdout.getvalue(), stderr.getvalue()
 
 
 def with_tenants(*tenants):
@@ -46,14 +37,14 @@ REFUSED = override_settings(
 
 
 def test_check_counts_the_tenants_of_the_file_in_use():
-    assert run("check") == (0, "tenants.yaml: 3 tenants, all valid.\n", "")
+    assert tenants("check") == (0, "tenants.yaml: 3 tenants, all valid.\n", "")
 
 
 def test_check_reads_another_file_and_opens_no_database(tmp_path):
     """A test that names no database may open none."""
     file = tmp_path / "new.yaml"
     file.write_text("version: 1\ntenants:\n  acme: {name: A, url: 'postgres://nowhere.invalid/acme'}\n")
-    assert run("check", str(file)) == (0, "new.yaml: 1 tenant, all valid.\n", "")
+    assert tenants("check", str(file)) == (0, "new.yaml: 1 tenant, all valid.\n", "")
 
 
 def test_check_tells_every_fault_in_a_line_and_exits_1(tmp_path):
@@ -62,7 +53,7 @@ def test_check_tells_every_fault_in_a_line_and_exits_1(tmp_path):
         f"version: 2\ntenants:\n  acme: {{name: A, url: 'postgres://app:{SECRET}@db1/acme?host=x'}}\n"
         f"  globex: {{name: G, url: 'postgres://app:{SECRET}@db1/globex'}}\n"
     )
-    code, stdout, stderr = run("check", str(file))
+    code, stdout, stderr = tenants("check", str(file))
     assert (code, stdout) == (1, "")
     assert SECRET not in stderr
     assert [line.split(": ")[:2] for line in stderr.splitlines()] == [
@@ -77,9 +68,9 @@ def test_check_is_as_strict_as_the_service(tmp_path, debug):
     file = tmp_path / "tenants.yaml"
     file.write_text(f"version: 1\ntenants:\n  acme: {{name: A, url: 'postgres://a:{SECRET}@db1/acme'}}\n")
     with override_settings(DEBUG=debug):
-        assert run("check", str(file))[0] == (0 if debug else 1)
+        assert tenants("check", str(file))[0] == (0 if debug else 1)
     with override_settings(DEBUG=True, TENANCY_MAX_FILE_BYTES=20):
-        assert "over 20 bytes" in run("check", str(file))[2]
+        assert "over 20 bytes" in tenants("check", str(file))[2]
 
 
 def test_check_refuses_the_control_planes_database(tmp_path, monkeypatch):
@@ -93,12 +84,12 @@ def test_check_refuses_the_control_planes_database(tmp_path, monkeypatch):
     monkeypatch.setitem(settings.DATABASES, "control", control)
     file = tmp_path / "tenants.yaml"
     file.write_text("version: 1\ntenants:\n  acme: {name: A, url: 'postgres://a@db1/acme'}\n")
-    assert "the same database as the control plane" in run("check", str(file))[2]
+    assert "the same database as the control plane" in tenants("check", str(file))[2]
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", ""])
 def test_check_of_no_file_is_one_line(tmp_path, name):
-    code, stdout, stderr = run("check", str(tmp_path / name))
+    code, stdout, stderr = tenants("check", str(tmp_path / name))
     assert (code, stdout) == (1, "")
     assert ":1: no such file: " in stderr
     assert stderr.endswith("; create it, or set TENANTS_FILE\n")
@@ -113,7 +104,7 @@ def test_list_shows_a_row_for_each_tenant():
         "globex", "x" * 200, status=Status.SUSPENDED, database={"ENGINE": "tenancy.backends.postgresql"}
     )
     with with_tenants(acme, globex):
-        code, stdout, _ = run("list")
+        code, stdout, _ = tenants("list")
     assert code == 0
     heading, first, second = stdout.splitlines()
     assert heading.split() == ["id", "name", "status", "engine", "labels"]
@@ -133,7 +124,7 @@ def test_list_shows_a_row_for_each_tenant():
 def test_list_json_is_for_machines_and_holds_no_database():
     acme = Tenant("acme", "Zoë", labels={"plan": "gold"}, database=SQLITE | {"PASSWORD": SECRET})
     with with_tenants(acme):
-        code, stdout, _ = run("list", "--json")
+        code, stdout, _ = tenants("list", "--json")
     assert code == 0
     assert json.loads(stdout) == [
         {"id": "acme", "name": "Zoë", "status": "active", "engine": "sqlite3", "labels": {"plan": "gold"}}
@@ -143,19 +134,19 @@ def test_list_json_is_for_machines_and_holds_no_database():
 
 def test_no_tenants_are_an_empty_list():
     with with_tenants():
-        assert run("list", "--json") == (0, "[]\n", "")
+        assert tenants("list", "--json") == (0, "[]\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]])
 def test_list_of_a_refused_file_says_why(arguments):
     with REFUSED, pytest.raises(CommandError, match=r"^tenants\.yaml:7: version: missing$"):
-        run(*arguments)
+        tenants(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [[], ["lst"], ["check", "a", "b"], ["list", "--yaml"]])
 def test_wrong_usage_is_told(arguments):
     with pytest.raises(CommandError):
-        run(*arguments)
+        tenants(*arguments)
 
 
 def a_table():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
@@ -16,6 +15,7 @@ from tenancy.queries import QueryRefused, require_one_statement
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases, repointed
 from tenancy.transactions import tenant_atomic
+from tests.tenancy.command import tenants
 
 ALL = ["acme", "globex", "initech"]
 
@@ -28,16 +28,6 @@ def one_category_each():
         Category.objects.create(name=f"canary-{tenant.id}")
 
 
-def manage(*arguments):
-    """The exit status, and what went to stdout and to stderr."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    try:
-        call_command("tenants", *arguments, stdout=stdout, stderr=stderr)
-    except SystemExit as exc:
-        return exc.code, stdout.getvalue(), stderr.getvalue()
-    return 0, stdout.getvalue(), stderr.getvalue()
-
-
 def rows(output):
     return [json.loads(line) for line in output.splitlines()]
 
@@ -46,7 +36,7 @@ def rows(output):
 
 
 def test_a_command_runs_for_each_tenant_on_its_own_database():
-    code, out, err = manage("run", "--all", "--jobs", "2", "--json", "--", "dumpdata", "catalog.category")
+    code, out, err = tenants("run", "--all", "--jobs", "2", "--json", "--", "dumpdata", "catalog.category")
     assert (code, err) == (0, "")
     found = {row["tenant"]: row for row in rows(out)}
     assert sorted(found) == ALL
@@ -57,7 +47,7 @@ def test_a_command_runs_for_each_tenant_on_its_own_database():
 
 
 def test_what_it_printed_is_shown_below_its_tenant():
-    code, out, _ = manage("run", "globex", "--", "showmigrations", "catalog")
+    code, out, _ = tenants("run", "globex", "--", "showmigrations", "catalog")
     assert code == 0
     head, *lines = out.splitlines()
     assert head.startswith("globex: ok (")
@@ -66,7 +56,7 @@ def test_what_it_printed_is_shown_below_its_tenant():
 
 def test_what_fails_for_one_stops_no_other_and_exits_1():
     with repointed("globex", NAME="/dev/null/no_such_database"):
-        code, out, err = manage("run", "--all", "--", "dumpdata", "catalog.category")
+        code, out, err = tenants("run", "--all", "--", "dumpdata", "catalog.category")
     assert code == 1
     assert [line.partition(" (")[0] for line in out.splitlines() if not line.startswith(" ")] != []
     assert sum(": ok (" in line for line in out.splitlines()) == 2
@@ -75,7 +65,7 @@ def test_what_fails_for_one_stops_no_other_and_exits_1():
 
 
 def test_a_command_that_ends_with_a_status_has_failed():
-    code, _, err = manage("run", "acme", "--", "migrate", "--check", "catalog", "zero")
+    code, _, err = tenants("run", "acme", "--", "migrate", "--check", "catalog", "zero")
     assert code == 1
     assert "failed: acme: CommandFailed" in err
 
@@ -97,17 +87,17 @@ def test_a_command_that_ends_with_a_status_has_failed():
 )
 def test_wrong_usage_is_told_and_nothing_is_run(arguments, words):
     with pytest.raises(CommandError) as caught:
-        manage(*arguments)
+        tenants(*arguments)
     assert words in str(caught.value)
 
 
 def test_suspended_tenants_are_left_out_and_named_unless_they_are_asked_for():
     with changed_tenant("globex", status=Status.SUSPENDED):
-        code, out, err = manage("run", "--all", "--", "showmigrations", "catalog")
+        code, out, err = tenants("run", "--all", "--", "showmigrations", "catalog")
         assert code == 0
         assert "globex: skipped" in out
         assert "skipped: globex: suspended" in err
-        code, out, _ = manage("run", "globex", "--", "showmigrations", "catalog")
+        code, out, _ = tenants("run", "globex", "--", "showmigrations", "catalog")
         assert (code, "globex: ok" in out) == (0, True)
 
 
@@ -115,7 +105,7 @@ def test_suspended_tenants_are_left_out_and_named_unless_they_are_asked_for():
 
 
 def test_rows_are_merged_with_their_tenant():
-    code, out, err = manage("query", "SELECT name FROM catalog_category", "--all", "--format", "json")
+    code, out, err = tenants("query", "SELECT name FROM catalog_category", "--all", "--format", "json")
     assert (code, err) == (0, "")
     assert sorted((row["tenant"], row["row"]["name"]) for row in rows(out)) == [
         (tenant_id, f"canary-{tenant_id}") for tenant_id in ALL
@@ -125,7 +115,7 @@ def test_rows_are_merged_with_their_tenant():
 
 @pytest.mark.parametrize("kind", ["table", "csv"])
 def test_they_are_a_table_or_csv_as_well(kind):
-    code, out, _ = manage(
+    code, out, _ = tenants(
         "query", "SELECT name AS n, NULL AS x FROM catalog_category;", "acme", "globex", "--format", kind
     )
     assert code == 0
@@ -146,7 +136,7 @@ def test_they_are_a_table_or_csv_as_well(kind):
     ],
 )
 def test_it_cannot_write(sql):
-    code, _, err = manage("query", sql, "acme")
+    code, _, err = tenants("query", sql, "acme")
     assert code == 1
     assert "failed: acme: " in err
     with tenant_context("acme"):
@@ -159,7 +149,7 @@ def test_a_query_that_takes_too_long_is_broken_off():
         vendor = Category.objects.db
     assert vendor == "acme"
     forever = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
-    code, _, err = manage("query", forever, "acme", "--timeout", "0.5")
+    code, _, err = tenants("query", forever, "acme", "--timeout", "0.5")
     assert code == 1
     assert "timed_out: acme: took longer than 0.5 s" in err
 
@@ -167,7 +157,7 @@ def test_a_query_that_takes_too_long_is_broken_off():
 def test_more_rows_than_were_asked_for_are_no_answer():
     with tenant_context("acme"):
         Category.objects.create(name="two")
-    code, out, err = manage(
+    code, out, err = tenants(
         "query", "SELECT name FROM catalog_category", "--all", "--limit", "1", "--format", "json"
     )
     assert code == 1
@@ -176,7 +166,7 @@ def test_more_rows_than_were_asked_for_are_no_answer():
 
 
 def test_what_has_no_rows_is_refused():
-    code, _, err = manage("query", "SAVEPOINT x", "acme")
+    code, _, err = tenants("query", "SAVEPOINT x", "acme")
     assert code == 1
     assert "it answers with no rows" in err
 
