@@ -148,7 +148,7 @@ class TenancyWrapper(PooledWrapper):
     def _shake_hands_once(self) -> None:
         if self.admitted or self.alias == CONTROL_ALIAS:
             return
-        if current_tenant() is None:
+        if current_tenant() is None or self.maintenance:
             self._ask_for_the_owner_once()
             return
         if self.read_only is not self.must_be_read_only():
@@ -180,8 +180,8 @@ class TenancyWrapper(PooledWrapper):
 
     def _ask_for_the_owner_once(self) -> None:
         """Outside of a context an alias that is named works whatever the state of its database: commands look
-        at what is not ready, and mend it. Somebody else's is refused here too; in maintenance those ask who
-        migrate and provision."""
+        at what is not ready, and mend it. Somebody else's is refused here too; in maintenance, also in its
+        tenant's context, those ask who migrate and provision."""
         if self.witnessed or self.maintenance or self.connection is None:
             return
         self.witnessed = True

@@ -64,6 +64,23 @@ def test_what_fails_for_one_stops_no_other_and_exits_1():
     assert "2 of 3 tenants are ok." in err
 
 
+def test_a_tenant_that_is_behind_is_migrated_and_others_are_left_as_they_are():
+    call_command("migrate", "catalog", "zero", database="globex", verbosity=0)
+    try:
+        code, out, err = tenants("run", "--all", "--", "showmigrations", "--plan")
+        assert code == 1
+        assert "behind: globex: TenantMigrating" in err
+        code, out, err = tenants("run", "--all", "--", "migrate")
+        assert (code, err) == (0, "")
+        assert out.count("Applying catalog.0001_initial") == 1
+    finally:
+        call_command("migrate", database="globex", verbosity=0)
+    with tenant_context("globex"):
+        assert Category.objects.count() == 0
+    with tenant_context("acme"):
+        assert Category.objects.count() == 1
+
+
 def test_a_command_that_ends_with_a_status_has_failed():
     code, _, err = tenants("run", "acme", "--", "migrate", "--check", "catalog", "zero")
     assert code == 1
