@@ -8,6 +8,7 @@ the driver, and as a function around every fetch."""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -27,31 +28,25 @@ if TYPE_CHECKING:
 
 # How statements begin that leave nothing behind in a session when their transaction is over.
 _HARMLESS = (
-    *(
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "(",
-        "WITH",
-        "VALUES",
-        "SAVEPOINT",
-        "RELEASE",
-        "ROLLBACK",
-        "BEGIN",
-    ),
-    *("SET LOCAL", "SET CONSTRAINTS", "LOCK", "EXPLAIN", "SHOW"),
+    *("select", "insert", "update", "delete", "(", "with", "values", "savepoint", "release", "rollback"),
+    *("begin", "set local", "set constraints", "lock", "show"),
 )
 
 
-def _may_change_session(sql: object) -> bool:
+@functools.lru_cache(maxsize=1024)
+def _may_change_session(sql: str) -> bool:
     """Whether something of a statement may be left for the next one who gets the connection. The words may
-    stand in a text, too: then a connection is closed that could have been kept."""
-    if not isinstance(sql, str):
-        return True  # a driver's own kind of statement
-    if not sql.startswith(_HARMLESS) and not sql.lstrip()[:20].upper().startswith(_HARMLESS):
-        return True
-    return ";" in sql or "set_config" in sql or "pg_advisory" in sql
+    stand in a text, too: then a connection is closed that could have been kept.
+
+    Remembered, for the ORM asks the same few statements with other parameters all the time."""
+    text = sql.lstrip().lower()
+    return (
+        not text.startswith(_HARMLESS)
+        or ";" in text
+        or "set_config" in text
+        or "pg_advisory" in text
+        or ("into" in text and not text.startswith("insert"))  # a temporary table, made by a SELECT
+    )
 
 
 class AliasErrorWrapper(DatabaseErrorWrapper):
@@ -136,7 +131,8 @@ class GuardedRows:
 
     def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
         db = self.db
-        if _may_change_session(sql):
+        # What is no text is a driver's own kind of statement.
+        if type(sql) is not str or _may_change_session(sql):
             db.session_changed = True
         if not apps.ready:
             return super()._execute(sql, params, *context)  # type: ignore[misc]  # which warns
@@ -146,7 +142,7 @@ class GuardedRows:
             return self.cursor.execute(sql) if params is None else self.cursor.execute(sql, params)
 
     def _executemany(self, sql: Any, param_list: Any, *context: Any) -> Any:
-        if _may_change_session(sql):
+        if type(sql) is not str or _may_change_session(sql):
             self.db.session_changed = True
         return super()._executemany(sql, param_list, *context)  # type: ignore[misc]
 

@@ -375,7 +375,12 @@ if ENGINE == "postgresql":
         "sql",
         [
             "SELECT set_config('search_path', 'other', false)",
+            "SELECT SET_CONFIG('search_path', 'other', false)",
             "SELECT pg_advisory_lock(1)",
+            "SELECT 1 AS one\nINTO\nTEMP catalog_category",
+            "EXPLAIN ANALYZE CREATE TEMP TABLE catalog_category AS SELECT 1",
+            "/* SELECT */ SET search_path = other",
+            "DO $$ BEGIN SET search_path = other; END $$",
             "SELECT 1; SET search_path = other",
             "LISTEN others",
             "PREPARE other AS SELECT 1",
