@@ -488,6 +488,17 @@ def _() -> None:
 
 
 @mutant(
+    "changed-session-kept",
+    "a connection whose session may have been changed goes to nobody",
+    f"{CONNECTIONS}::test_a_connection_on_which_something_is_left_over_is_closed[leave_a_setting]",
+)
+def _() -> None:
+    from tenancy.backends import cursors
+
+    cursors._may_change_session = lambda _: False
+
+
+@mutant(
     "old-entry-kept",
     "a connection made from an old entry goes to nobody",
     f"{CONNECTIONS}::test_a_connection_to_where_the_tenant_was_before_is_not_kept",
@@ -576,6 +587,23 @@ def _() -> None:
         return family
 
     authentication.find_family = find_family
+
+
+@mutant(
+    "retired-key-believed",
+    "a remembered signature is good for as long as its key is",
+    "tests/users/test_verified.py::test_a_key_that_was_taken_out_of_the_ring_vouches_for_nothing",
+)
+def _() -> None:
+    from users.verified import VerifiedTokens
+
+    careful = VerifiedTokens.find
+
+    def find(self: Any, text: str, keys: Any, terms: Any) -> Any:
+        kept = {verified.kid: verified.key for verified in self._found.values()}
+        return careful(self, text, kept, terms)
+
+    VerifiedTokens.find = find  # type: ignore[method-assign]
 
 
 @mutant(
