@@ -202,6 +202,19 @@ def close(alias: str) -> None:
 
 
 @contextmanager
+def closed_after(alias: str) -> Iterator[None]:
+    """Close what the block opens to ``alias``, instead of keeping it: of a thousand tenants that are visited
+    once, none is asked for again. What was open before, an outer scope's, stays."""
+    before = _connections().mine().get(alias)
+    was_open = before is not None and before.connection is not None
+    try:
+        yield
+    finally:
+        if not was_open:
+            close(alias)
+
+
+@contextmanager
 def maintenance(alias: str) -> Iterator[Any]:
     """A connection that may make its SQLite file and whose statements have no time limit.
 

@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from django.db import Error
 
-from tenancy import connections
 from tenancy.backends.faults import Fault, classify
-from tenancy.context import Frame, current_frame, tenant_context
+from tenancy.conf import conf
+from tenancy.connections import closed_after
+from tenancy.context import current_tenant_id, in_request, tenant_context
+from tenancy.exceptions import TenantLocked
+from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
 
@@ -29,6 +32,8 @@ logger = logging.getLogger("tenancy.fleet")
 
 #: Seconds that a call has to end after its statement was broken off, before its thread is given up.
 GRACE = 2.0
+#: Seconds between two tries to break one off; and that nobody waits longer than to look again.
+TICK, LONG = 0.05, 3600.0
 
 
 def each_tenant(*, include_suspended: bool = False) -> Iterator[Tenant]:
@@ -51,11 +56,8 @@ def each_tenant(*, include_suspended: bool = False) -> Iterator[Tenant]:
     for tenant in registry:
         if tenant.status is Status.SUSPENDED and not include_suspended:
             continue
-        with tenant_context(tenant):
-            try:
-                yield tenant
-            finally:
-                connections.close(tenant.id)
+        with tenant_context(tenant), closed_after(tenant.id):
+            yield tenant
 
 
 def suspended_tenants() -> list[Tenant]:
@@ -109,12 +111,15 @@ def run(
 ) -> Iterator[Outcome[T]]:
     """Call ``function`` for each tenant, in its context, ``jobs`` at a time; yields outcomes as they come.
 
-    After ``timeout`` seconds a call's statement is broken off, which its database undoes; a call that does
-    not end then either is left to itself, and its result is not waited for. ``fail_fast`` begins no other
-    tenant after the first that is not ok, and yields the rest as skipped. When the caller stops iterating,
-    Ctrl-C included, nothing more is begun, and what runs is waited for. One job without a limit runs in the
-    caller's thread, whose open transactions (a test's) it sees.
+    After ``timeout`` seconds a call's statements are broken off, which its database undoes; a call that does
+    not end then either is given up: its thread goes on alone, and what it does is not waited for.
+    ``fail_fast`` begins no other tenant after the first that is not ok, and yields the rest as skipped. When
+    the caller stops iterating, Ctrl-C included, nothing more is begun, and what runs is waited for. One job
+    without a limit runs in the caller's thread, whose open transactions (a test's) it sees; more than the
+    pool has room for do not help, and are not used. Raises ``TenantLocked`` inside a request.
     """
+    if in_request():
+        raise TenantLocked("other tenants", current_tenant_id())
     waiting = iter(list(tenants))  # not a generator's, which two threads may not ask at once
     if jobs == 1 and timeout is None:
         for tenant in waiting:
@@ -123,7 +128,7 @@ def run(
             if fail_fast and not outcome.is_ok:
                 break
     else:
-        yield from _Crew(function, waiting, jobs, timeout, fail_fast).outcomes()
+        yield from _Crew(function, waiting, max(1, min(jobs, conf.pool_size)), timeout, fail_fast).outcomes()
     for tenant in waiting:
         yield Outcome(tenant, Result.SKIPPED, error="not begun: another failed")
 
@@ -142,41 +147,48 @@ class _Turn:
 
     tenant: Tenant
     started: float = field(default_factory=time.monotonic)
-    #: The scope that holds its connections.
-    frame: Frame | None = None
+    thread_id: int = field(default_factory=threading.get_ident)
     broken_off: float = 0.0
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def break_off(self) -> None:
+        """Make the statements fail that its thread is in, on whatever connection."""
+        for connection in pool.holders():
+            if connection._thread_ident == self.thread_id:
+                connection.session_changed = True  # closed from now on, and not kept: a cancel may come late
+                if connection._thread_ident == self.thread_id:
+                    connection.break_off()
+
 
 def _take_turn(function: Callable[[Tenant], T], turn: _Turn, timeout: float | None = None) -> Outcome[T]:
     """The only place that catches every exception: it is recorded for its tenant."""
     tenant = turn.tenant
     try:
-        with tenant_context(tenant):
-            turn.frame = current_frame()
-            try:
-                value = function(tenant)
-            finally:
-                connections.close(tenant.id)
+        with tenant_context(tenant), closed_after(tenant.id):
+            value = function(tenant)
     except Exception as exc:
         logger.debug("Tenant '%s' failed.", tenant.id, exc_info=exc)
         if turn.broken_off:
-            return _timed_out(turn, timeout)
+            error = f"took longer than {timeout:g} s, and was broken off"
+            return Outcome(tenant, Result.TIMED_OUT, turn.seconds, error=error)
         result = _RESULTS.get(classify(exc), Result.FAILED) if isinstance(exc, Error) else Result.FAILED
         return Outcome(tenant, result, turn.seconds, error=first_line(exc))
     return Outcome(tenant, Result.OK, turn.seconds, value=value)
 
 
-def _timed_out(turn: _Turn, timeout: float | None) -> Outcome[Any]:
-    error = f"took longer than {timeout:g} s, and was broken off"
-    return Outcome(turn.tenant, Result.TIMED_OUT, turn.seconds, error=error)
+@dataclass(frozen=True, eq=False)
+class _Ended:
+    """A thread has, and with what that is the caller's to know."""
+
+    thread: threading.Thread
+    error: BaseException | None
 
 
 class _Crew(Generic[T]):
-    """Threads that take tenants in turn."""
+    """Threads that take tenants in turn. What they share is changed with the lock held."""
 
     def __init__(
         self,
@@ -193,16 +205,16 @@ class _Crew(Generic[T]):
         self.fail_fast = fail_fast
         self._lock = threading.Lock()
         self._ended = False
-        self._turns: dict[threading.Thread, _Turn] = {}
-        self._done: queue.SimpleQueue[tuple[threading.Thread, Outcome[T] | BaseException | None]]
-        self._done = queue.SimpleQueue()
-        self._threads: set[threading.Thread] = set()
+        #: Who works, and at what; a thread that was given up is not among them any more.
+        self._turns: dict[threading.Thread, _Turn | None] = {}
+        #: Bounded: whoever works waits for a consumer that is slower.
+        self._done: queue.Queue[Outcome[T] | _Ended] = queue.Queue(2 * jobs)
 
     def outcomes(self) -> Iterator[Outcome[T]]:
         """As they come. When nobody wants more of them nothing is begun, and what runs is waited for."""
-        for _ in range(self.jobs):
-            self._hire()
         try:
+            for _ in range(self.jobs):
+                self._hire()
             yield from self._outcomes()
         finally:
             self._ended = True
@@ -210,76 +222,108 @@ class _Crew(Generic[T]):
                 pass
 
     def _outcomes(self) -> Iterator[Outcome[T]]:
-        while self._threads:
+        ending: BaseException | None = None
+        while self._turns:
             try:
-                thread, found = self._done.get(timeout=self._patience())
+                found = self._done.get(timeout=self._patience())
             except queue.Empty:
                 yield from self._look_at_the_clock()
                 continue
-            if thread not in self._threads:
-                continue  # given up
             if isinstance(found, Outcome):
                 yield found
                 continue
-            self._threads.discard(thread)
-            if found is not None:
-                self._ended = True
-                raise found
+            with self._lock:
+                self._turns.pop(found.thread, None)
+            ending = ending or found.error
+        if ending is not None:
+            raise ending
 
     def _hire(self) -> None:
         thread = threading.Thread(target=self._work, name="fleet", daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        with self._lock:
+            self._turns[thread] = None
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                del self._turns[thread]
+            raise
 
     def _work(self) -> None:
         me = threading.current_thread()
         ending: BaseException | None = None
         try:
-            while me in self._threads and (tenant := self._next()) is not None:
-                turn = self._turns[me] = _Turn(tenant)
+            while (turn := self._next(me)) is not None:
                 outcome = _take_turn(self.function, turn, self.timeout)
-                self._turns.pop(me, None)
-                if self.fail_fast and not outcome.is_ok:
-                    self._ended = True  # before anybody takes the next
-                self._done.put((me, outcome))
+                if not self._finish(me, turn, outcome):
+                    return
         except BaseException as exc:  # noqa: BLE001  # Ctrl-C and exit are the caller's, in its thread
             ending = exc
+            self._ended = True
         finally:
-            self._turns.pop(me, None)
-            self._done.put((me, ending))
+            with self._lock:
+                is_awaited = me in self._turns
+            if is_awaited:
+                self._done.put(_Ended(me, ending))
 
-    def _next(self) -> Tenant | None:
+    def _next(self, me: threading.Thread) -> _Turn | None:
         with self._lock:
-            return None if self._ended else next(self.waiting, None)
+            tenant = None if self._ended else next(self.waiting, None)
+            if tenant is None:
+                return None
+            turn = self._turns[me] = _Turn(tenant)
+            return turn
+
+    def _finish(self, me: threading.Thread, turn: _Turn, outcome: Outcome[T]) -> bool:
+        """Hand in what came of a turn. Returns False when it had been given up before."""
+        with self._lock:
+            if self._turns.get(me) is not turn:
+                return False
+            self._turns[me] = None
+            if self.fail_fast and not outcome.is_ok:
+                self._ended = True  # before anybody takes the next
+        self._done.put(outcome)
+        return True
 
     def _patience(self) -> float | None:
         """Seconds until somebody has to be looked at."""
         if self.timeout is None:
             return None
-        ends = [
-            turn.broken_off + GRACE if turn.broken_off else turn.started + self.timeout
-            for turn in list(self._turns.values())
-        ]
+        with self._lock:
+            turns = [turn for turn in self._turns.values() if turn is not None]
+        if any(turn.broken_off for turn in turns):
+            return TICK
         now = time.monotonic()
-        return max(0.0, min(ends, default=now + self.timeout) - now) + 0.001
+        soonest = min((turn.started + self.timeout for turn in turns), default=now + LONG)
+        return min(max(0.0, soonest - now), LONG) + 0.001
 
     def _look_at_the_clock(self) -> Iterator[Outcome[T]]:
         now = time.monotonic()
-        for thread, turn in list(self._turns.items()):
-            if turn.broken_off and now - turn.broken_off >= GRACE:
+        given_up: list[_Turn] = []
+        with self._lock:
+            for thread, turn in list(self._turns.items()):
+                if turn is None or self.timeout is None or now - turn.started < self.timeout:
+                    continue
+                if turn.broken_off and now - turn.broken_off >= GRACE:
+                    del self._turns[thread]
+                    given_up.append(turn)
+                    self._ended = self._ended or self.fail_fast
+                else:
+                    turn.broken_off = turn.broken_off or now
+                    # Each time: it may have been between two statements.
+                    turn.break_off()
+        for turn in given_up:
+            if not self._ended:
                 # It is inside something that no database can end. Another takes its place.
-                self._threads.discard(thread)
-                self._turns.pop(thread, None)
-                yield _timed_out(turn, self.timeout)
-                if not self._ended:
-                    self._hire()
-            elif self.timeout is not None and not turn.broken_off and now - turn.started >= self.timeout:
-                turn.broken_off = now
-                for connection in list(turn.frame.held.values()) if turn.frame else ():
-                    connection.break_off()
+                self._hire()
+            error = f"took longer than {self.timeout:g} s and could not be broken off; it may still run"
+            yield Outcome(turn.tenant, Result.TIMED_OUT, turn.seconds, error=error)
 
 
 def first_line(exc: BaseException) -> str:
     """An error in one line, for tables."""
-    lines = str(exc).strip().splitlines()
+    try:
+        lines = str(exc).strip().splitlines()
+    except Exception:  # noqa: BLE001  # an error that cannot say what it is, is one all the same
+        lines = []
     return f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__

@@ -222,7 +222,9 @@ class LiveRegistry:
         changed = frozenset(dict(after.items() - before.items())) - added
         if is_first and not self._started:
             return
-        logger.info(
+        # Half of a file may be a valid one, with fewer tenants.
+        logger.log(
+            logging.WARNING if removed else logging.INFO,
             "%s is valid, generation %s: added %s; removed %s; changed %s.",
             self.file.name,
             generation,

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 #: Seconds that a caller waits for a name it knows nothing of.
 PATIENCE = 0.5
+#: Of a host's addresses, how many are tried.
+MOST_ADDRESSES = 2
 #: Seconds for which an answer is taken as it is, and seconds for which it is better than none.
 FRESH, STALE = 30.0, 3600.0
 
@@ -43,10 +45,8 @@ class Names:
 
         Raises ``NameUnknown``.
         """
-        try:
+        with suppress(OSError, UnicodeError):
             return _look_up(host, socket.AI_NUMERICHOST)
-        except OSError:
-            pass  # it is a name
         answer = self._answers.get(host)
         age = None if answer is None else time.monotonic() - answer.since
         if age is None or age > FRESH:
@@ -70,7 +70,7 @@ class Names:
             return thread
 
     def _answer(self, host: str) -> None:
-        with suppress(OSError):  # whoever comes next asks again
+        with suppress(OSError, UnicodeError):  # whoever comes next asks again
             self._answers[host] = _Answer(_look_up(host), time.monotonic())
 
 

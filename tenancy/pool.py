@@ -12,6 +12,7 @@ is; the pool hands one to callers for the same alias only, and knows nothing els
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,8 @@ from tenancy.conf import conf
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.servers import Server, Servers
+
+logger = logging.getLogger("tenancy.pool")
 
 #: Seconds that closing many connections may take because servers say nothing.
 PATIENCE = 0.2
@@ -340,7 +343,11 @@ class Pool:
                 chore = self._chores.popleft()
             except IndexError:
                 return  # another thread was faster
-            chore()
+            try:
+                chore()
+            except Exception:
+                # Not the trouble of whoever happens to come by.
+                logger.exception("A connection could not be closed.")
 
     def holders(self) -> Iterator[Any]:
         """The wrappers that have a connection, in use or idle."""
@@ -552,8 +559,25 @@ class Pool:
                 waiter.hopeless = True
                 waiter.served.release()
 
+    def _forget_waiter(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if waiter in self._queue:
+                self._queue.remove(waiter)
+                return
+        grant = waiter.grant
+        if grant is not None:
+            for connection in (grant.connection, grant.victim):
+                if connection is not None:
+                    connection.discard()
+            if grant.slot is not None:
+                self.abandoned(grant.slot)
+
     def _wait(self, waiter: _Waiter, seconds: float) -> Grant:
-        waiter.served.acquire(timeout=seconds)
+        try:
+            waiter.served.acquire(timeout=seconds)
+        except BaseException:  # Ctrl-C: nobody comes for what it may have been given
+            self._forget_waiter(waiter)
+            raise
         with self._lock:
             if waiter.grant is None and not waiter.hopeless:
                 self._queue.remove(waiter)

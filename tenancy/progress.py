@@ -31,7 +31,15 @@ class FleetProgress:
             TextColumn("{task.fields[failed]}", style="bold red"),
         )
         console = Console(file=stream, highlight=False)
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            # What a command prints belongs where it printed it.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._task = self._bar.add_task(what, total=total, failed="")
 
     def __enter__(self) -> FleetProgress:

@@ -10,9 +10,9 @@ from typing import Any
 import sqlparse
 from django.db import connections
 
+from tenancy.connections import close
 from tenancy.exceptions import TenancyError
 from tenancy.tenant import Tenant
-from tenancy.transactions import atomic_on
 
 
 class QueryRefused(TenancyError, ValueError):
@@ -29,20 +29,24 @@ class Answer:
 
 
 def require_one_statement(sql: str) -> str:
-    """``sql`` without what ends it. Raises ``QueryRefused`` for none, and for several: the second could end
-    the transaction that keeps the first from writing."""
+    """``sql`` without what ends it. Raises ``QueryRefused`` for none, for several, and for one that does not
+    begin as a query does: on SQLite a PRAGMA may change the whole process."""
     statements = [statement for statement in sqlparse.split(sql) if statement.strip(" \t\r\n;")]
     if len(statements) != 1:
         raise QueryRefused(f"Ask one statement, not {len(statements)}.")
+    text = str(sqlparse.format(statements[0], strip_comments=True)).strip(" \t\r\n;")
+    if not text.lower().startswith(("select", "with", "values", "table", "(")):
+        raise QueryRefused("Ask with SELECT, WITH, VALUES or TABLE.")
     return str(statements[0]).rstrip(" \t\r\n;")
 
 
 def ask(tenant: Tenant, sql: str, limit: int) -> Answer:
-    """At most ``limit`` rows of a query, in the tenant's context and in a transaction that cannot write.
+    """At most ``limit`` rows of a query, in the tenant's context, on a connection that cannot write.
 
     Raises ``QueryRefused``, and the database's own errors.
     """
-    with _reading(tenant.id), connections[tenant.id].cursor() as cursor:
+    connection = connections[tenant.id]
+    with _reading(connection), connection.cursor() as cursor:
         cursor.execute(sql)
         if cursor.description is None:
             raise QueryRefused("it answers with no rows; ask with SELECT")
@@ -52,18 +56,15 @@ def ask(tenant: Tenant, sql: str, limit: int) -> Answer:
 
 
 @contextmanager
-def _reading(alias: str) -> Iterator[None]:
-    connection = connections[alias]
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
+def _reading(connection: Any) -> Iterator[None]:
+    """Of the session, and not of a transaction, which a statement that is hidden in another could end. The
+    session goes with the connection, which nobody is given after this."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
             cursor.execute("PRAGMA query_only = ON")
-        try:
-            yield  # in no transaction: ours begin by taking the right to write
-        finally:
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA query_only = OFF")
-    else:
-        with atomic_on(alias):
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION READ ONLY")
-            yield
+        else:
+            cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    try:
+        yield
+    finally:
+        close(connection.alias)

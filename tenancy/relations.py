@@ -48,6 +48,8 @@ def guard_related_manager(manager: type) -> None:
 def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def guarded(self: Any, *objs: Any, **kwargs: Any) -> Any:
+        if method.__name__ == "set" and not objs and "objs" in kwargs:
+            objs = (kwargs.pop("objs"),)
         if (owner := getattr(self, "instance", None)) is not None:  # else it is a method of an app's own
             if method.__name__ == "set" and objs:
                 objs = (tuple(objs[0]), *objs[1:])  # it may be a generator

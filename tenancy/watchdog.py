@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tenancy.conf import conf
-from tenancy.names import names
+from tenancy.names import MOST_ADDRESSES, names
 from tenancy.pool import Pool, discard_all, pool
 from tenancy.servers import Server, server_of
 
@@ -56,7 +56,7 @@ def answers(server: Server, seconds: float = PATIENCE) -> bool:
 
 def _connect(host: str, port: int, seconds: float) -> socket.socket:
     if not host.startswith("/"):
-        return socket.create_connection((names.addresses(host)[0], port), timeout=seconds)
+        return _connect_to_any(names.addresses(host)[:MOST_ADDRESSES], port, seconds)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         line.settimeout(seconds)
@@ -69,6 +69,17 @@ def _connect(host: str, port: int, seconds: float) -> socket.socket:
 
 def _name(server: Server) -> str:
     return f"{server[0]}:{server[1]}"
+
+
+def _connect_to_any(addresses: list[str], port: int, seconds: float) -> socket.socket:
+    """As libpq does: the next address when one does not answer in its part of the time."""
+    for number, address in enumerate(addresses, start=1):
+        try:
+            return socket.create_connection((address, port), timeout=seconds / len(addresses))
+        except OSError:
+            if number == len(addresses):
+                raise
+    raise OSError("no address")  # names have one at least
 
 
 class Watchdog:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,8 +83,8 @@ class KeyRingBackend(TokenBackend):
             _refuse()
         terms = (self.audience, self.issuer, self.get_leeway())
         remembered = verified_tokens.find(text, key_ring().verifying_keys, terms)
-        if remembered is not None:
-            return remembered  # whose time may be over: simplejwt asks that of every token, after this
+        if remembered is not None and remembered["exp"] > time.time() - self.get_leeway().total_seconds():
+            return remembered
         header = _header(text)
         try:
             kid = header.get("kid")  # which key to verify with; what else it says PyJWT looks at

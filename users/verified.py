@@ -8,8 +8,8 @@ time is over is asked on every request, as is whether its family, membership and
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,6 @@ class VerifiedTokens:
     def __init__(self, size: int = REMEMBERED) -> None:
         self.size = size
         self._found: dict[bytes, Verified] = {}
-        self._lock = threading.Lock()
 
     def find(self, text: str, keys: Mapping[str, object], terms: tuple[object, ...]) -> dict[str, Any] | None:
         """The claims of a token that was verified with one of these keys, and for these terms."""
@@ -44,10 +43,12 @@ class VerifiedTokens:
         return dict(verified.payload)
 
     def remember(self, text: str, verified: Verified) -> None:
-        with self._lock:
-            while len(self._found) >= self.size:
-                del self._found[next(iter(self._found))]
-            self._found[_digest(text)] = verified
+        # Without a lock, which a forked process could inherit held: of two threads at once one may leave the
+        # oldest to the next.
+        self._found[_digest(text)] = verified
+        with suppress(StopIteration, RuntimeError):
+            while len(self._found) > self.size:
+                self._found.pop(next(iter(self._found)), None)
 
     def __len__(self) -> int:
         return len(self._found)

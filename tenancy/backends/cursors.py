@@ -44,7 +44,9 @@ def _may_change_session(sql: str) -> bool:
         not text.startswith(_HARMLESS)
         or ";" in text
         or "set_config" in text
-        or "pg_advisory" in text
+        or "advisory" in text
+        or "pg_settings" in text
+        or "u&" in text  # letters in disguise
         or ("into" in text and not text.startswith("insert"))  # a temporary table, made by a SELECT
     )
 
@@ -140,6 +142,10 @@ class GuardedRows:
         db.validate_no_broken_transaction()
         with db.wrap_database_errors:
             return self.cursor.execute(sql) if params is None else self.cursor.execute(sql, params)
+
+    def callproc(self, *args: Any, **kwargs: Any) -> Any:
+        self.db.session_changed = True  # for all we know
+        return super().callproc(*args, **kwargs)  # type: ignore[misc]
 
     def _executemany(self, sql: Any, param_list: Any, *context: Any) -> Any:
         if type(sql) is not str or _may_change_session(sql):

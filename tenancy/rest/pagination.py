@@ -12,7 +12,7 @@ class RowsAfterTheCount(Paginator):  # type: ignore[type-arg]  # no generic clas
     """Pages that miss no row when others are added between the count and the reading of the page.
 
     Django's paginator reads the last page up to the count: of a row that is added in between and sorts
-    before others, the last one pays. ``count`` is then that of the rows shown.
+    before others, the last one pays. ``count`` and ``num_pages`` are then those of what was found.
     """
 
     def page(self, number: int | str) -> Page[Any]:
@@ -20,9 +20,11 @@ class RowsAfterTheCount(Paginator):  # type: ignore[type-arg]  # no generic clas
         if not self.count:
             return Page([], number, self)
         first = (number - 1) * self.per_page
-        rows = list(self.object_list[first : first + self.per_page])
-        self.count = max(self.count, first + len(rows))
-        return Page(rows, number, self)
+        rows = list(self.object_list[first : first + self.per_page + 1])
+        if first + len(rows) > self.count:
+            self.count = first + len(rows)
+            self.__dict__.pop("num_pages", None)  # of the count before
+        return Page(rows[: self.per_page], number, self)
 
 
 class Pagination(PageNumberPagination):

@@ -376,7 +376,8 @@ if ENGINE == "postgresql":
         [
             "SELECT set_config('search_path', 'other', false)",
             "SELECT SET_CONFIG('search_path', 'other', false)",
-            "SELECT pg_advisory_lock(1)",
+            "SELECT pg_try_advisory_lock(1)",
+            "UPDATE pg_settings SET setting = 'other' WHERE name = 'search_path'",
             "SELECT 1 AS one\nINTO\nTEMP catalog_category",
             "EXPLAIN ANALYZE CREATE TEMP TABLE catalog_category AS SELECT 1",
             "/* SELECT */ SET search_path = other",

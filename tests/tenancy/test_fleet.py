@@ -12,8 +12,14 @@ from django.test import override_settings
 
 from catalog.models import Category
 from tenancy import fleet
-from tenancy.context import current_tenant, tenant_context
-from tenancy.exceptions import Problem, RegistryUnavailable, TenantMigrating, TenantsFileError
+from tenancy.context import current_tenant, request_scope, tenant_context
+from tenancy.exceptions import (
+    Problem,
+    RegistryUnavailable,
+    TenantLocked,
+    TenantMigrating,
+    TenantsFileError,
+)
 from tenancy.fleet import Outcome, Result, each_tenant, run, run_each, suspended_tenants
 from tenancy.pool import pool
 from tenancy.registry import Registry, get_registry
@@ -353,3 +359,95 @@ def test_a_tenant_behind_the_code_is_named_as_such(monkeypatch):
             raise TenantMigrating("globex", "is behind the code")
 
     assert [outcome.result for outcome in run(work, get_registry(), jobs=2)].count(Result.BEHIND) == 1
+
+
+def test_an_error_that_cannot_say_what_it_is_stops_no_other():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    def work(tenant):
+        raise Mute
+
+    for jobs in (1, 2):
+        outcomes = list(run(work, get_registry(), jobs=jobs))
+        assert [outcome.error for outcome in outcomes] == ["Mute"] * 3
+
+
+def test_in_a_request_no_other_tenant_is_entered():
+    with request_scope(), pytest.raises(TenantLocked):
+        list(run(lambda tenant: tenant.id, get_registry(), jobs=2))
+
+
+def test_more_jobs_than_the_pool_has_room_for_harm_nobody(one_category_each):
+    with override_settings(TENANCY_POOL_SIZE=1):
+        outcomes = list(run(lambda _: Category.objects.count(), get_registry(), jobs=3))
+    assert [outcome.value for outcome in outcomes] == [1, 1, 1]
+
+
+def test_fail_fast_ends_after_a_call_that_was_given_up(monkeypatch):
+    monkeypatch.setattr(fleet, "GRACE", 0.1)
+    free = threading.Event()
+    try:
+        outcomes = list(run(lambda _: free.wait(30), get_registry(), jobs=1, timeout=0.1, fail_fast=True))
+    finally:
+        free.set()
+    assert [outcome.result for outcome in outcomes] == [Result.TIMED_OUT, Result.SKIPPED, Result.SKIPPED]
+    assert "could not be broken off; it may still run" in outcomes[0].error
+
+
+def test_a_slow_consumer_loses_no_outcome(monkeypatch):
+    monkeypatch.setattr(fleet, "GRACE", 0.05)
+    free = threading.Event()
+
+    def work(tenant):
+        if tenant.id != "initech":
+            free.wait(0.6)
+        return tenant.id
+
+    outcomes = []
+    for outcome in run(work, get_registry(), jobs=2, timeout=0.1):
+        time.sleep(0.3)
+        outcomes.append(outcome.tenant.id)
+    assert sorted(outcomes) == ALL
+
+
+def test_a_statement_in_a_block_of_its_own_is_broken_off_too(one_category_each):
+    def work(tenant):
+        with tenant_context(tenant), tenant_atomic():
+            Category.objects.update(description="written")
+            sleep_in_the_database(30)
+
+    started = time.monotonic()
+    outcomes = list(run(work, [get_registry().get("acme")], jobs=1, timeout=0.3))
+    assert time.monotonic() - started < 5
+    assert "and was broken off" in outcomes[0].error
+    with tenant_context("acme"):
+        assert Category.objects.get().description == ""
+
+
+def test_a_thread_that_cannot_be_started_ends_the_run_and_nothing_hangs(monkeypatch):
+    real, begun = threading.Thread.start, []
+
+    def start(self):
+        if self.name == "fleet" and begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(self)
+        real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError):
+        list(run(lambda _: time.sleep(0.05), get_registry(), jobs=2))
+    assert not begun[0].is_alive()
+
+
+def test_a_connection_that_was_open_before_stays_open(one_category_each):
+    with tenant_context("acme"):
+        rows = Category.objects.iterator(chunk_size=1)
+        next(rows)
+        assert [outcome.value for outcome in run(lambda _: Category.objects.count(), get_registry())] == [
+            1,
+            1,
+            1,
+        ]
+        assert list(rows) == []

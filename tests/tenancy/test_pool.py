@@ -11,7 +11,7 @@ import pytest
 from django.test import override_settings
 
 from tenancy.exceptions import DatabaseBusy, DatabaseFault, DatabaseUnavailable
-from tenancy.pool import Pool
+from tenancy.pool import Pool, Wish
 
 
 class Fake:
@@ -586,3 +586,29 @@ def test_many_threads_never_open_more_than_the_budget(pool):
     pool.discard_idle()
     assert pool.open_connections() == 0
     assert pool.counters.opened > 100
+
+
+def test_a_chore_that_fails_is_not_the_trouble_of_who_comes_by(pool, caplog):
+    def fail():
+        raise ValueError("somebody else's")
+
+    pool.later(fail)
+    assert pool.reserve("globex").slot is not None
+    assert "A connection could not be closed" in caplog.text
+
+
+def test_whoever_is_interrupted_while_waiting_leaves_what_it_was_given(pool):
+    acme = [opened(pool, "acme") for _ in range(2)]
+    waiter = pool._grant_or_queue(Wish("acme"))
+
+    class Interrupted:
+        def acquire(self, timeout):
+            pool.park(acme[0])  # it is served, and Ctrl-C comes
+            raise KeyboardInterrupt
+
+    waiter.served, lock = Interrupted(), waiter.served
+    waiter.served.release = lock.release
+    with pytest.raises(KeyboardInterrupt):
+        pool._wait(waiter, 1)
+    assert pool.open_connections("acme") == 1
+    assert pool.reserve("acme").slot is not None

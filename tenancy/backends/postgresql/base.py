@@ -19,7 +19,7 @@ from tenancy.backends.cursors import GuardedRows
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import current_tenant
 from tenancy.exceptions import DatabaseUnavailable
-from tenancy.names import NameUnknown, names
+from tenancy.names import MOST_ADDRESSES, NameUnknown, names
 from tenancy.registry import get_registry
 from tenancy.servers import Server, server_of
 
@@ -35,8 +35,6 @@ _MAINTENANCE_LIMITS = {
     "lock_timeout": 30_000,
     "idle_in_transaction_session_timeout": 0,
 }
-#: Of a host's addresses, how many are tried: see ``get_connection_params``.
-_MOST_ADDRESSES = 2
 #: Seconds that may go to the name of a host without being missed for connecting to it.
 _UNHURRIED = 0.1
 #: Milliseconds for a server to end a session. One that is there needs one or two.
@@ -66,10 +64,12 @@ class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
 
     def copy_expert(self, *args: Any) -> Any:
         self.db.require_admission()
+        self.db.session_changed = True  # for all we know
         return super().copy_expert(*args)
 
     def copy_to(self, *args: Any, **kwargs: Any) -> Any:
         self.db.require_admission()
+        self.db.session_changed = True
         return super().copy_to(*args, **kwargs)
 
 
@@ -118,7 +118,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         """Where libpq is to look, so that it asks nobody; it still checks a certificate against the name."""
         started = time.monotonic()
         try:
-            found = names.addresses(host)[:_MOST_ADDRESSES]
+            found = names.addresses(host)[:MOST_ADDRESSES]
         except NameUnknown as exc:
             raise DatabaseUnavailable(self.alias, str(exc)) from exc
         params: dict[str, Any] = {"host": ",".join([host] * len(found)), "hostaddr": ",".join(found)}

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tenancy.console import print_table
-from tenancy.fleet import Outcome
-from tenancy.management.verbs.verb import FleetVerb
+from tenancy.fleet import Outcome, Result
+from tenancy.management.verbs.verb import FleetVerb, count
 from tenancy.queries import Answer, QueryRefused, ask, require_one_statement
 
 
@@ -25,7 +25,7 @@ class Query(FleetVerb):
         super().add_arguments(parser)
         parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
         parser.add_argument(
-            "--limit", type=int, default=1000, help="Rows of each tenant (%(default)s); more are an error."
+            "--limit", type=count, default=1000, help="Rows of each tenant (%(default)s); more are an error."
         )
 
     def handle(self, **options: Any) -> None:
@@ -36,7 +36,8 @@ class Query(FleetVerb):
         limit = options["limit"]
         found: list[Outcome[Answer]] = []
         shown = {"table": self._as_table, "csv": self._as_csv, "json": self._as_json}[options["format"]]
-        shown(_noted(self.each(lambda tenant: _whole(ask(tenant, sql, limit), limit), options), found))
+        answers = self.each(lambda tenant: _whole(ask(tenant, sql, limit), limit), options)
+        shown(_alike(answers, found))
         self.conclude(found)
 
     def _as_table(self, answers: Iterator[Outcome[Answer]]) -> None:
@@ -76,9 +77,16 @@ def _whole(answer: Answer, limit: int) -> Answer:
     return answer
 
 
-def _noted(outcomes: Iterator[Outcome[Answer]], found: list[Outcome[Answer]]) -> Iterator[Outcome[Answer]]:
-    """Those that have an answer. Of all of them it is noted how they went, without the rows."""
+def _alike(outcomes: Iterator[Outcome[Answer]], found: list[Outcome[Answer]]) -> Iterator[Outcome[Answer]]:
+    """Those with an answer of the same columns as the first has. Of all of them it is noted how they went,
+    without the rows."""
+    columns: tuple[str, ...] | None = None
     for outcome in outcomes:
-        found.append(Outcome(outcome.tenant, outcome.result, outcome.seconds, None, outcome.error))
-        if outcome.is_ok:
+        result, error = outcome.result, outcome.error
+        if outcome.value is not None:
+            columns = columns or outcome.value.columns
+            if outcome.value.columns != columns:
+                result, error = Result.FAILED, "its columns are others than the first tenant's"
+        found.append(Outcome(outcome.tenant, result, outcome.seconds, None, error))
+        if result is Result.OK:
             yield outcome

@@ -19,16 +19,19 @@ class CommandFailed(TenancyError):
 
 class Run(FleetVerb):
     name = "run"
-    help = "Run a management command for each tenant: tenants run --all -- COMMAND ARGUMENTS"
+    help = "Run a management command for each tenant: tenants run --all -- dumpdata catalog"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        parser.epilog = "What stands after -- is the command: tenants run --all -- dumpdata catalog"
         parser.add_argument("--json", action="store_true", help="For machines, a line for each tenant.")
 
     def handle(self, **options: Any) -> None:
         words = options["after_dashes"]
         if not words:
-            raise CommandError("Put the command after '--': tenants run --all -- clearsessions", returncode=2)
+            raise CommandError(
+                "Put the command after '--': tenants run --all -- dumpdata catalog", returncode=2
+            )
         command = _load(words[0])
         takes_database = _takes_database(command)
         if takes_database and any(word == "--database" or word.startswith("--database=") for word in words):
@@ -79,7 +82,8 @@ def _call(words: list[str], more: dict[str, Any]) -> str:
         call_command(name, *arguments, stdout=output, stderr=output, no_color=True, **more)
     except SystemExit as exc:
         if exc.code:
-            raise CommandFailed(_last_line(output) or f"it ended with status {exc.code}") from exc
+            reason = exc.code if isinstance(exc.code, str) else _last_line(output)
+            raise CommandFailed(reason or f"it ended with status {exc.code}") from exc
     except CommandError as exc:
         raise CommandFailed(str(exc)) from exc
     return output.getvalue()

@@ -55,12 +55,12 @@ class FleetVerb(Verb):
             default=[],
             type=_label,
             metavar="NAME=VALUE",
-            help="Those with it.",
+            help="Those that have it; may be given several times.",
         )
         parser.add_argument(
             "--exclude", action="append", default=[], metavar="TENANT", help="But not these (ids, wildcards)."
         )
-        parser.add_argument("--jobs", type=_count, default=4, help="Tenants at a time (%(default)s).")
+        parser.add_argument("--jobs", type=count, default=4, help="Tenants at a time (%(default)s).")
         parser.add_argument(
             "--timeout", type=_seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
         )
@@ -92,10 +92,19 @@ class FleetVerb(Verb):
             timeout=options["timeout"],
             fail_fast=options["fail_fast"],
         )
-        with FleetProgress(self.stderr, self.name, len(tenants)) as progress:
-            for outcome in outcomes:
-                progress.step(is_ok=outcome.is_ok)
-                yield outcome
+        done = 0
+        try:
+            with FleetProgress(self.stderr, self.name, len(tenants)) as progress:
+                for outcome in outcomes:
+                    done += 1
+                    progress.step(is_ok=outcome.is_ok)
+                    yield outcome
+        except KeyboardInterrupt:
+            self.stderr.write(
+                f"Interrupted: {done} of {len(tenants)} tenants are done. What runs is waited for; "
+                "Ctrl-C again ends it at once."
+            )
+            raise
         for tenant in left_out:
             yield Outcome(tenant, Result.SKIPPED, error="suspended")
 
@@ -121,9 +130,10 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1000):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 1000")
+def count(text: str) -> int:
+    """For ``argparse``."""
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 on")
     return int(text)
 
 
@@ -132,6 +142,6 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds < 1e9:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above zero")
     return seconds

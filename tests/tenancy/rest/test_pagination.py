@@ -33,17 +33,19 @@ class Growing(Sequence[str]):
     [
         ("bcd", 1, "abcd", 4),
         ("bcdefgh", 2, "efgh", 8),
-        # The page that fills up shows what it has room for, and the count does not run ahead of it.
-        ("bcde", 1, "abcd", 4),
-        ("bcdefghi", 2, "efgh", 8),
+        # The page that fills up shows what it has room for, and says that there is another.
+        ("bcde", 1, "abcd", 5),
+        ("bcdefghi", 2, "efgh", 9),
         ("bcdef", 1, "abcd", 5),
         ("", 1, "", 0),
     ],
 )
 def test_a_row_added_after_the_count_costs_no_other_its_place(rows, page, shown, count):
     paginator = RowsAfterTheCount(Growing(rows, "a"), 4)
-    assert "".join(paginator.page(page)) == shown
+    found = paginator.page(page)
+    assert "".join(found) == shown
     assert paginator.count == count
+    assert found.has_next() is (count > 4 * page)
 
 
 def test_without_it_the_last_row_is_missing():
