@@ -154,13 +154,14 @@ class _Turn:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def break_off(self) -> None:
-        """Make the statements fail that its thread is in, on whatever connection."""
+    def break_off(self, *, for_good: bool = False) -> None:
+        """Make the statements fail that its thread is in, on whatever connection; ``for_good``, its
+        connections are cut."""
         for connection in pool.holders():
             if connection._thread_ident == self.thread_id:
                 connection.session_changed = True  # closed from now on, and not kept: a cancel may come late
                 if connection._thread_ident == self.thread_id:
-                    connection.break_off()
+                    connection.sever() if for_good else connection.break_off()
 
 
 def _take_turn(function: Callable[[Tenant], T], turn: _Turn, timeout: float | None = None) -> Outcome[T]:
@@ -294,7 +295,8 @@ class _Crew(Generic[T]):
         if any(turn.broken_off for turn in turns):
             return TICK
         now = time.monotonic()
-        soonest = min((turn.started + self.timeout for turn in turns), default=now + LONG)
+        # A turn that begins from now on does not end sooner than this.
+        soonest = min((turn.started + self.timeout for turn in turns), default=now + self.timeout)
         return min(max(0.0, soonest - now), LONG) + 0.001
 
     def _look_at_the_clock(self) -> Iterator[Outcome[T]]:
@@ -306,6 +308,7 @@ class _Crew(Generic[T]):
                     continue
                 if turn.broken_off and now - turn.broken_off >= GRACE:
                     del self._turns[thread]
+                    turn.break_off(for_good=True)
                     given_up.append(turn)
                     self._ended = self._ended or self.fail_fast
                 else:

@@ -451,3 +451,21 @@ def test_a_connection_that_was_open_before_stays_open(one_category_each):
             1,
         ]
         assert list(rows) == []
+
+
+def test_a_turn_that_begins_while_nobody_works_has_its_time_too(monkeypatch, one_category_each):
+    real = fleet._Crew._next
+
+    def late(self, me):
+        time.sleep(0.2)
+        return real(self, me)
+
+    def work(tenant):
+        if tenant.id == "globex":
+            sleep_in_the_database(30)
+
+    monkeypatch.setattr(fleet._Crew, "_next", late)
+    started = time.monotonic()
+    outcomes = [outcome.result for outcome in run(work, get_registry(), jobs=1, timeout=0.3)]
+    assert time.monotonic() - started < 5
+    assert outcomes == [Result.OK, Result.TIMED_OUT, Result.OK]
