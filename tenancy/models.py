@@ -72,19 +72,10 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
-        """As Django's, which would note for every row what its ``_state.db`` says already."""
-        is_plain = cls.__dict__.get("_is_plain")
-        if is_plain is None:
-            is_plain = cls._is_plain = _is_plain(cls)  # type: ignore[attr-defined]
-        if not is_plain or len(values) != len(cls._meta.concrete_fields):
-            new = super().from_db(db, field_names, values)
-            new._made_for = None
-            return new
-        new = _new(cls)
-        _stock_init(new, *values)
-        state = new._state
-        state.adding = False
-        state.db = db
+        """As Django's, which would note for every row what its ``_state.db`` says already. Most classes get
+        one of their own (``_read_rows_fast``)."""
+        new = super().from_db(db, field_names, values)
+        new._made_for = None
         return new
 
     @property
@@ -132,13 +123,43 @@ def _is_plain(model: type[models.Model]) -> bool:
     """Whether no class but ours and Django's says how its objects are made. Only then may the way from ours
     to Django's be cut short: a mixin may stand in between."""
     own = {TenantModel, *models.Model.__mro__}
-    return not any({"__init__", "from_db"} & vars(base).keys() for base in model.__mro__ if base not in own)
+    for base in model.__mro__:
+        made = vars(base).get("from_db")
+        if base not in own and ("__init__" in vars(base) or (made and not isinstance(made, _FastRows))):
+            return False
+    return True
+
+
+class _FastRows(classmethod):  # type: ignore[type-arg]
+    """A ``from_db`` of ours, made for one class."""
 
 
 # Found once: to look one up on a class with a metaclass costs as much as a call, and ``from_db`` runs for
 # every row.
 _new: Any = object.__new__
 _stock_init: Any = models.Model.__init__
+
+
+def _read_rows_fast(model: Any) -> None:
+    """Give a class a ``from_db`` that knows it, and how many columns it has. What that spares for each row
+    pays for the guard that looks at each."""
+    columns = -1
+
+    def from_db(cls: Any, db: str | None, field_names: Any, values: Any) -> Any:
+        nonlocal columns
+        if cls is not model or len(values) != columns:
+            if columns >= 0 or cls is not model:
+                return super(model, cls).from_db(db, field_names, values)
+            columns = len(model._meta.concrete_fields)  # only now: relations have to be resolved for it
+            return from_db(cls, db, field_names, values)
+        new = _new(cls)
+        _stock_init(new, *values)
+        state = new._state
+        state.adding = False
+        state.db = db
+        return new
+
+    model.from_db = _FastRows(from_db)
 
 
 @receiver(class_prepared)
@@ -156,11 +177,13 @@ def _make_links_remember(sender: Any, **kwargs: Any) -> None:
 
 
 @receiver(class_prepared)
-def _guard_fields(sender: type[models.Model], **kwargs: Any) -> None:
+def _prepare(sender: type[models.Model], **kwargs: Any) -> None:
     """Also for models that are made later; migrations do not show it."""
     if issubclass(sender, TenantModel):
         guard_file_fields(sender)
         guard_forward_relations(sender)
+        if _is_plain(sender):
+            _read_rows_fast(sender)
 
 
 @receiver(pre_save)
