@@ -33,7 +33,7 @@ logger = logging.getLogger("tenancy.fleet")
 #: Seconds that a call has to end after its statement was broken off, before its thread is given up.
 GRACE = 2.0
 #: Seconds between two tries to break one off; and that nobody waits longer than to look again.
-TICK, LONG = 0.05, 3600.0
+TICK, LONG = 0.25, 3600.0
 
 
 def each_tenant(*, include_suspended: bool = False) -> Iterator[Tenant]:

@@ -329,7 +329,7 @@ class Pool:
     def to_be_asked(self) -> list[Server]:
         """The servers that do not answer, as far as is known."""
         with self._lock:
-            return self._servers.to_be_asked()
+            return self._servers.to_be_asked(time.monotonic())
 
     def later(self, chore: Callable[[], object]) -> None:
         """Have something done soon, by another thread or a later call. For finalizers, which may run where
@@ -403,7 +403,7 @@ class Pool:
     def reset_breakers(self) -> None:
         """Forget all failures; for tests."""
         with self._lock:
-            for server in self._servers.to_be_asked():
+            for server in self._servers.to_be_asked(time.monotonic()):
                 self._servers.heard(server)
             for account in list(self._accounts.values()):
                 account.breaker = None
@@ -507,7 +507,7 @@ class Pool:
             self._release(self._lost.popleft())
 
     def _refuse_if_broken(self, wish: Wish) -> None:
-        if self._servers.is_silent(wish.server):
+        if self._servers.is_silent(wish.server, time.monotonic()):
             self.counters.refused += 1
             raise DatabaseUnavailable(wish.alias, "its server does not answer")
         account = self._accounts.get(wish.alias)

@@ -19,6 +19,10 @@ def server_of(settings: Mapping[str, Any]) -> Server | None:
     return (host, int(settings.get("PORT") or 5432)) if host else None
 
 
+#: Seconds after which a server that nobody wants to connect to is not asked for any more.
+FORGOTTEN = 60.0
+
+
 @dataclass
 class _Record:
     #: Who is connecting to it, and since when; the longest first.
@@ -27,6 +31,8 @@ class _Record:
     suspected: bool = False
     #: It was asked, and said nothing.
     silent: bool = False
+    #: When somebody last wanted to connect to it.
+    wanted: float = field(default=0.0, compare=False)
 
 
 class Servers:
@@ -71,13 +77,23 @@ class Servers:
             record.suspected = record.silent = False
             self.end(server, None)
 
-    def is_silent(self, server: Server | None) -> bool:
+    def is_silent(self, server: Server | None, now: float) -> bool:
+        """For somebody who wants to connect to it."""
         record = self._records.get(server) if server is not None else None
-        return record is not None and record.silent
+        if record is None:
+            return False
+        record.wanted = now
+        return record.silent
 
-    def to_be_asked(self) -> list[Server]:
-        """Those that are suspected or known to be silent."""
-        return [server for server, record in self._records.items() if record.suspected]
+    def to_be_asked(self, now: float) -> list[Server]:
+        """Those that are suspected or known to be silent. One that nobody wants any more (its tenants were
+        removed) is forgotten; whoever comes after all finds out."""
+        suspects = [(server, record) for server, record in self._records.items() if record.suspected]
+        for server, record in suspects:
+            record.wanted = record.wanted or now
+            if now - record.wanted > FORGOTTEN:
+                self.heard(server)
+        return [server for server, record in suspects if record.suspected]
 
     def __bool__(self) -> bool:
         return bool(self._records)

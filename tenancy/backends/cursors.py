@@ -33,12 +33,19 @@ _HARMLESS = (
 )
 
 
-@functools.lru_cache(maxsize=1024)
-def _may_change_session(sql: str) -> bool:
-    """Whether something of a statement may be left for the next one who gets the connection. The words may
-    stand in a text, too: then a connection is closed that could have been kept.
+#: Characters of a statement that is remembered: those of ``bulk_create()`` are long, and each is another.
+_SHORT = 4000
 
-    Remembered, for the ORM asks the same few statements with other parameters all the time."""
+
+def _may_change_session(sql: object) -> bool:
+    """Whether something of a statement may be left for the next one who gets the connection. The words may
+    stand in a text, too: then a connection is closed that could have been kept."""
+    if type(sql) is not str:
+        return True  # a driver's own kind of statement
+    return _remembered(sql) if len(sql) <= _SHORT else _look_at(sql)
+
+
+def _look_at(sql: str) -> bool:
     text = sql.lstrip().lower()
     return (
         not text.startswith(_HARMLESS)
@@ -49,6 +56,10 @@ def _may_change_session(sql: str) -> bool:
         or "u&" in text  # letters in disguise
         or ("into" in text and not text.startswith("insert"))  # a temporary table, made by a SELECT
     )
+
+
+# The ORM asks the same few statements with other parameters all the time.
+_remembered = functools.lru_cache(maxsize=1024)(_look_at)
 
 
 class AliasErrorWrapper(DatabaseErrorWrapper):
@@ -133,8 +144,7 @@ class GuardedRows:
 
     def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
         db = self.db
-        # What is no text is a driver's own kind of statement.
-        if type(sql) is not str or _may_change_session(sql):
+        if _may_change_session(sql):
             db.session_changed = True
         if not apps.ready:
             return super()._execute(sql, params, *context)  # type: ignore[misc]  # which warns
@@ -148,7 +158,7 @@ class GuardedRows:
         return super().callproc(*args, **kwargs)  # type: ignore[misc]
 
     def _executemany(self, sql: Any, param_list: Any, *context: Any) -> Any:
-        if type(sql) is not str or _may_change_session(sql):
+        if _may_change_session(sql):
             self.db.session_changed = True
         return super()._executemany(sql, param_list, *context)  # type: ignore[misc]
 

@@ -24,6 +24,7 @@ from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExis
 from psycopg2 import sql
 
 from catalog.models import Category
+from tenancy.backends import cursors
 from tenancy.backends.faults import Fault, classify
 from tenancy.connections import TenancyConnections, close, maintenance
 from tenancy.context import Frame, carry, enter_request, request_scope, tenant_context
@@ -419,6 +420,14 @@ def test_and_otherwise_it_is_kept(sql):
         assert pool.idle_connections("acme") == 1
 
     in_new_thread(work)
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_a_long_statement_is_looked_at_and_not_remembered(length):
+    before = cursors._remembered.cache_info().currsize
+    assert not cursors._may_change_session(f"INSERT INTO x VALUES ({'%s, ' * length})")
+    assert cursors._may_change_session(f"SET x = '{'y' * length}'")
+    assert cursors._remembered.cache_info().currsize - before <= (2 if length == 10 else 0)
 
 
 @databases("acme", "control", transaction=True)

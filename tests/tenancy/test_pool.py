@@ -10,6 +10,7 @@ import time
 import pytest
 from django.test import override_settings
 
+from tenancy import servers
 from tenancy.exceptions import DatabaseBusy, DatabaseFault, DatabaseUnavailable
 from tenancy.pool import Pool, Wish
 
@@ -362,6 +363,18 @@ def test_a_server_that_was_slow_to_refuse_is_asked_and_its_other_tenants_are_ser
         pool.reserve("acme", DB1)
     pool.heard(DB1)
     opened(pool, "acme", DB1)
+
+
+def test_a_silent_server_that_nobody_wants_any_more_is_forgotten(pool, monkeypatch):
+    pool.silence(DB1)
+    pool.silence(DB2)
+    assert pool.to_be_asked() == [DB1, DB2]
+    monkeypatch.setattr(servers, "FORGOTTEN", 0.05)
+    time.sleep(0.06)
+    with pytest.raises(DatabaseUnavailable):
+        pool.reserve("acme", DB1)
+    assert pool.to_be_asked() == [DB1]
+    opened(pool, "globex", DB2)
 
 
 @override_settings(TENANCY_POOL_WAIT=5)
