@@ -11,6 +11,7 @@ from tenancy.connections import maintenance
 from tenancy.exceptions import ForeignTables, StampMismatch
 from tenancy.findings import Finding
 from tenancy.registry import get_registry
+from tenancy.schema import table_names
 from tenancy.tenant import Tenant
 from tenancy.transactions import atomic_on
 
@@ -29,9 +30,7 @@ def adopt(tenant_id: str) -> bool:
             raise StampMismatch(tenant.id)
         if owner is not None:
             return False
-        with connection.cursor() as cursor:
-            tables = set(connection.introspection.table_names(cursor))
-        if foreign := sorted(tables - _tables_of_tenant_apps()):
+        if foreign := sorted(table_names(connection) - _tables_of_tenant_apps()):
             raise ForeignTables(tenant.id, foreign)
         with atomic_on(tenant.id), connection.cursor() as cursor:
             cursor.execute(stamp.CREATE)

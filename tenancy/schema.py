@@ -44,9 +44,17 @@ def needs_stamp(connection: Any) -> bool:
     return False
 
 
-def _is_empty(connection: Any) -> bool:
+def table_names(connection: Any, *, include_views: bool = False) -> set[str]:
+    """The tables of a database that somebody made: without those that SQLite keeps for itself, the statistics
+    of ``ANALYZE`` among them (https://www.sqlite.org/fileformat2.html#internal_schema_objects)."""
     with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor, include_views=True))
+        names = connection.introspection.table_names(cursor, include_views=include_views)
+    is_sqlite = connection.vendor == "sqlite"
+    return {name for name in names if not (is_sqlite and name.startswith("sqlite_"))}
+
+
+def _is_empty(connection: Any) -> bool:
+    tables = table_names(connection, include_views=True)
     # Django makes this table in a transaction of its own, so an interrupted first run leaves it empty.
     leftover = {MigrationRecorder.Migration._meta.db_table}
     return not tables - leftover and not MigrationRecorder(connection).applied_migrations()
