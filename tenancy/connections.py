@@ -215,8 +215,9 @@ def closed_after(alias: str) -> Iterator[None]:
 
 
 @contextmanager
-def maintenance(alias: str) -> Iterator[Any]:
-    """A connection that may make its SQLite file and whose statements have no time limit.
+def maintenance(alias: str, *, makes_file: bool = True) -> Iterator[Any]:
+    """A connection that may make its SQLite file and whose statements have no time limit; also to a tenant
+    that may only be read.
 
     For migrations and provisioning. It is opened new and closed after, so that its settings reach
     nobody else.
@@ -224,9 +225,9 @@ def maintenance(alias: str) -> Iterator[Any]:
     connection = connections[alias]
     wrapper = cast(TenancyWrapper, connection)
     close(alias)
-    wrapper.maintenance = True
+    wrapper.maintenance, wrapper.makes_file = True, makes_file
     try:
         yield connection
     finally:
-        wrapper.maintenance = False
+        wrapper.maintenance = wrapper.makes_file = False
         close(alias)

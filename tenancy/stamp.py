@@ -47,6 +47,22 @@ def has_schema(connection: Any) -> bool:
         return bool(cursor.fetchone()[0] == schema)
 
 
+def read_history(connection: Any) -> list[tuple[str, str | None, str | None, str | None]]:
+    """For each migration that was applied: the owner in the stamp, the current schema (None where the entry
+    names none), the migration's app and name, which are None where there was none. Empty: the stamp is.
+
+    One query, which fails where a table is missing.
+    """
+    current = "current_schema()" if connection.settings_dict.get("SCHEMA") else "NULL"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.tenant_id, {current}, m.app, m.name "
+            f"FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
+        )
+        rows: list[tuple[str, str | None, str | None, str | None]] = cursor.fetchall()
+    return rows
+
+
 def shake_hands(connection: Any) -> None:
     """Ask a new connection, in one SELECT, whose it is and how far it is migrated.
 
@@ -56,13 +72,7 @@ def shake_hands(connection: Any) -> None:
     """
     alias = connection.alias
     schema = connection.settings_dict.get("SCHEMA")
-    current = "current_schema()" if schema else "NULL"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT s.tenant_id, {current}, m.app, m.name "
-            f"FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
-        )
-        rows = cursor.fetchall()
+    rows = read_history(connection)
     if not rows:
         raise TenantMigrating(alias, "has an empty stamp")
     if {row[0] for row in rows} != {alias}:
@@ -70,5 +80,5 @@ def shake_hands(connection: Any) -> None:
         raise StampMismatch(alias)
     if rows[0][1] != schema:
         raise DatabaseUnavailable(alias, f"its schema '{schema}' is not the current one")
-    if is_behind(frozenset((app, name) for _, _, app, name in rows)):
+    if is_behind(frozenset((app, name) for _, _, app, name in rows if app and name)):
         raise TenantMigrating(alias, "is behind the code")

@@ -38,6 +38,8 @@ class PooledWrapper(Base):
     #: In maintenance (migrations, provisioning) a database may be made and a statement may take its
     #: time. Set by ``tenancy.connections.maintenance`` only.
     maintenance = False
+    #: And then, whether a missing SQLite file is made.
+    makes_file = False
 
     #: Whose this physical connection has shown itself to be; see ``TenancyWrapper``.
     proven = ""
@@ -152,8 +154,10 @@ class PooledWrapper(Base):
     def must_be_read_only(self) -> bool:
         """Whether the tenant in context, whose connection this is, may be read only.
 
-        It binds whoever works for the tenant. Who names the alias outside of its context, as ``migrate``
-        does, upgrades a tenant that is read only too."""
+        It binds whoever works for the tenant. Who names the alias outside of its context, and maintenance,
+        upgrade a tenant that is read only too."""
+        if self.maintenance:
+            return False
         tenant = current_tenant()
         return tenant is not None and tenant.status is Status.READ_ONLY and tenant.id == self.alias
 

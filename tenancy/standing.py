@@ -1,0 +1,40 @@
+"""How far one tenant's database is migrated, asked in one query where all is as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import Error
+from django.db.migrations.recorder import MigrationRecorder
+
+from tenancy import stamp
+from tenancy.backends.faults import Fault, classify
+from tenancy.loader import MigrationKey
+from tenancy.schema import needs_stamp
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The migrations that a database has had. One without a stamp is empty: its first migration stamps it."""
+
+    applied: frozenset[MigrationKey]
+    is_stamped: bool = True
+
+
+def read_standing(connection: Any) -> Standing:
+    """Changes nothing. Raises ``StampMismatch`` for a database that is someone else's, ``UnstampedDatabase``
+    for one with tables and no stamp, ``SchemaMissing``, and the database's own errors."""
+    try:
+        rows = stamp.read_history(connection)
+    except Error as exc:
+        if classify(exc) is not Fault.MIGRATING:
+            raise
+        # A table is missing: it is new, or not ours.
+        is_stamped = not needs_stamp(connection)
+        return Standing(frozenset(MigrationRecorder(connection).applied_migrations()), is_stamped)
+    if not rows or any(owner != connection.alias for owner, _, _, _ in rows):
+        needs_stamp(connection)  # raises, in words of its own
+    if connection.settings_dict["SCHEMA"] != rows[0][1]:
+        needs_stamp(connection)
+    return Standing(frozenset((app, name) for _, _, app, name in rows if app and name))

@@ -1,0 +1,321 @@
+"""Migrating one tenant's database, where others have gone the same way before."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import Error
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils.timezone import now
+
+from tenancy import stamp
+from tenancy.backends.faults import Fault, classify
+from tenancy.connections import maintenance
+from tenancy.exceptions import DatabaseBusy
+from tenancy.loader import MigrationKey
+from tenancy.lock import database_lock
+from tenancy.route import Passage, Route, Segment, Step, Target
+from tenancy.script import Differs, Recording, Script
+from tenancy.standing import Standing, read_standing
+from tenancy.transactions import atomic_on
+
+#: Faults of the database that go away by themselves: nothing is gained by going another way at once.
+_PASSING = (Fault.BUSY, Fault.UNAVAILABLE)
+
+
+class Way(enum.StrEnum):
+    """How a database was brought to where it is. The names are for machines, too."""
+
+    #: There was nothing to do.
+    NONE = "none"
+    #: By Django's operations, and each of their statements noted where it can be repeated.
+    OPERATIONS = "operations"
+    #: By the statements that another one got.
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """What became of one database."""
+
+    before: Standing
+    route: Route
+    way: Way
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.route.steps if self.way is not Way.NONE else ()
+
+
+class Deferred(Exception):
+    """Not now: the tenant's turn comes when others have shown that the way is good."""
+
+
+@dataclass
+class Course:
+    """A route, and what is known of it by those who went it. Changed with ``lock`` held."""
+
+    route: Route
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    scripts: dict[int, Script] = field(default_factory=dict)
+    #: Somebody is on it for the first time.
+    is_being_tried: bool = False
+    #: Somebody has been on it, well or not.
+    is_known: bool = False
+
+
+class Upgrade:
+    """Brings databases to a target. One for a whole run; its methods may be called in many threads.
+
+    ``lock_timeout`` is in seconds: how long a table, or the database's lock, is waited for. With ``replay``
+    off, each database is migrated by Django's operations.
+    """
+
+    def __init__(self, target: Target, *, replay: bool = True, lock_timeout: float = 5.0) -> None:
+        self.target = target
+        # A router of the project's own may give one tenant tables that another does not get.
+        self.replay = replay and settings.DATABASE_ROUTERS == ["tenancy.routers.TenantRouter"]
+        self.lock_timeout = lock_timeout
+        self._courses: dict[tuple[str, frozenset[MigrationKey], bool], Course] = {}
+        self._lock = threading.Lock()
+
+    def look(self, alias: str) -> tuple[Standing, Route]:
+        """Where the database stands, and what is before it. Changes nothing; on SQLite, where there is no
+        file yet, it raises ``DatabaseUnavailable``."""
+        with maintenance(alias, makes_file=False) as connection:
+            standing = read_standing(connection)
+            return standing, self._course(connection, standing).route
+
+    def carry_out(self, alias: str, admit: Callable[[], Any] | None = None) -> Upgraded:
+        """Bring the database of ``alias`` to the target.
+
+        ``admit`` is called when there is something to do and nothing is done yet: a context manager around
+        it, or an exception against it. Raises ``Deferred`` while another goes the same way for the first
+        time.
+        """
+        with maintenance(alias) as connection:
+            standing = read_standing(connection)
+            course = self._course(connection, standing)
+            if not course.route:
+                return Upgraded(standing, course.route, Way.NONE)
+            with _admitted(admit), self._first_time(course):
+                return self._go(connection, standing)
+
+    def _go(self, connection: Any, standing: Standing) -> Upgraded:
+        with database_lock(connection, self.lock_timeout):
+            # Whoever had it before us may have done the work.
+            standing = read_standing(connection)
+            course = self._course(connection, standing)
+            if not course.route:
+                return Upgraded(standing, course.route, Way.NONE)
+            emit = _Signals(connection.alias, course.route)
+            emit.before()
+            way = _Trip(connection, standing, course, replay=self.replay).go()
+            emit.after()
+            return Upgraded(standing, course.route, way)
+
+    def _course(self, connection: Any, standing: Standing) -> Course:
+        key = (connection.vendor, standing.applied, standing.is_stamped)
+        with self._lock:  # one at a time: what it takes is processor time
+            if key not in self._courses:
+                route = Route(connection, self.target)
+                if route.recorded != standing.applied:
+                    raise DatabaseBusy(connection.alias, "somebody else migrates it")
+                self._courses[key] = Course(route)
+            return self._courses[key]
+
+    @contextmanager
+    def _first_time(self, course: Course) -> Iterator[None]:
+        """Let one go first where others can repeat what it does; who comes meanwhile is deferred."""
+        if not self.replay or not any(segment.is_repeatable for segment in course.route.segments):
+            yield
+            return
+        with course.lock:
+            if course.is_being_tried:
+                raise Deferred
+            is_first = course.is_being_tried = not course.is_known
+        try:
+            yield
+        finally:
+            if is_first:
+                with course.lock:
+                    course.is_being_tried = False
+                    course.is_known = True
+
+
+@contextmanager
+def _admitted(admit: Callable[[], Any] | None) -> Iterator[None]:
+    if admit is None:
+        yield
+    else:
+        with admit():
+            yield
+
+
+class _Trip:
+    """One database on its way."""
+
+    def __init__(self, connection: Any, standing: Standing, course: Course, *, replay: bool) -> None:
+        self.connection = connection
+        self.course = course
+        self.route = course.route
+        self.replay = replay
+        self.is_stamped = standing.is_stamped
+        self.recorder = self._new_recorder()
+
+    def _new_recorder(self) -> Any:
+        recorder: Any = MigrationRecorder(self.connection)
+        # Where there are rows there is a table, and nobody needs to ask.
+        recorder._has_table = bool(self.route.recorded)
+        return recorder
+
+    def go(self) -> Way:
+        ways = [self._travel(index, segment) for index, segment in enumerate(self.route.segments)]
+        if self.route.replacements:
+            with atomic_on(self.connection.alias):
+                self._record(self.route.replacements)
+        # Replayed is what was replayed as a whole.
+        return Way.OPERATIONS if Way.OPERATIONS in ways else Way.REPLAY if ways else Way.OPERATIONS
+
+    def _travel(self, index: int, segment: Segment) -> Way:
+        script = self.course.scripts.get(index) if self.replay else None
+        if script is not None:
+            try:
+                with self._together():
+                    self._replay(segment, script)
+            except (Differs, Error) as exc:
+                if isinstance(exc, Error) and classify(exc) in _PASSING:
+                    raise
+            else:
+                return Way.REPLAY
+        if not (segment.is_repeatable and self._try_together(index, segment)):
+            self._one_by_one(segment)
+        return Way.OPERATIONS
+
+    def _try_together(self, index: int, segment: Segment) -> bool:
+        """All steps in one transaction, listened to. Returns False where the database did not take that: then
+        nothing was done."""
+        recording = Recording(self.connection)
+        try:
+            with self._together(), recording.listening():
+                self._prepare(recording)
+                for step, passages in zip(segment.steps, self.route.passages(segment), strict=True):
+                    self._take(step, passages, recording)
+                with recording.paused():
+                    for step in segment.steps:
+                        self._record_step(step)
+        except Error as exc:
+            if classify(exc) in _PASSING or len(segment.steps) == 1:
+                raise
+            return False
+        if recording.script is not None and self.replay:
+            self.course.scripts.setdefault(index, recording.script)
+        return True
+
+    def _one_by_one(self, segment: Segment) -> None:
+        """As stock ``migrate`` does it: each step in a transaction of its own, or in none."""
+        for step, passages in zip(segment.steps, self.route.keep_passages(segment), strict=True):
+            if step.migration.atomic:
+                with self._together():
+                    self._prepare(None)
+                    self._take(step, passages, None)
+                    self._record_step(step)
+            else:
+                with self._together():
+                    self._prepare(None)
+                self._take(step, passages, None)
+                with atomic_on(self.connection.alias):
+                    self._record_step(step)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """One transaction. SQLite's schema editor wants foreign keys off, which has no effect inside one."""
+        is_sqlite = self.connection.vendor == "sqlite"
+        if is_sqlite:
+            self.connection.disable_constraint_checking()
+        was_stamped = self.is_stamped
+        try:
+            with atomic_on(self.connection.alias):
+                yield
+        except BaseException:
+            self.is_stamped = was_stamped
+            self.recorder = self._new_recorder()  # it remembers a table that is gone
+            raise
+        finally:
+            if is_sqlite:
+                self.connection.enable_constraint_checking()
+
+    def _prepare(self, recording: Recording | None) -> None:
+        """The stamp, in the transaction of the first tables; and the table of the migrations."""
+        if not self.is_stamped:
+            if recording is None:
+                self._stamp()
+            else:
+                with recording.paused():
+                    self._stamp()
+        self.recorder.ensure_schema()
+
+    def _stamp(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(stamp.CREATE)
+            cursor.execute(stamp.INSERT, [self.connection.alias])
+        self.is_stamped = True
+
+    def _replay(self, segment: Segment, script: Script) -> None:
+        if not self.is_stamped:
+            self._stamp()
+        script.run(self.connection)
+        for step in segment.steps:
+            self._record_step(step)
+
+    def _take(self, step: Step, passages: list[Passage], recording: Recording | None) -> None:
+        migration = step.migration
+        with self.connection.schema_editor(atomic=migration.atomic) as editor:
+            if recording is not None:
+                recording.attach(editor)
+            for passage in passages:
+                operation = passage.operation
+                run = operation.database_backwards if step.backwards else operation.database_forwards
+                is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+                if is_atomic and not editor.atomic_migration:
+                    with atomic_on(self.connection.alias):
+                        run(migration.app_label, editor, passage.from_state, passage.to_state)
+                else:
+                    run(migration.app_label, editor, passage.from_state, passage.to_state)
+
+    def _record_step(self, step: Step) -> None:
+        if step.backwards:
+            for app, name in step.records:
+                self.recorder.record_unapplied(app, name)
+        else:
+            self._record(step.records)
+
+    def _record(self, keys: Sequence[MigrationKey]) -> None:
+        applied = self.connection.ops.adapt_datetimefield_value(now())
+        rows = ", ".join(["(%s, %s, %s)"] * len(keys))
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO django_migrations (app, name, applied) VALUES {rows}",
+                [value for app, name in keys for value in (app, name, applied)],
+            )
+
+
+class _Signals:
+    """Django's, around a database that is migrated. Not sent where there is nothing to do."""
+
+    def __init__(self, alias: str, route: Route) -> None:
+        self.alias = alias
+        self.route = route
+
+    def before(self) -> None:
+        emit_pre_migrate_signal(0, False, self.alias, apps=self.route.apps_before, plan=self.route.plan())
+
+    def after(self) -> None:
+        emit_post_migrate_signal(0, False, self.alias, apps=self.route.apps_after, plan=self.route.plan())
