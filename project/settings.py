@@ -36,7 +36,7 @@ ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "
 
 # Which plane holds an app's tables, by its label. An app with models that neither names is refused.
 TENANT_APPS = ["catalog"]
-CONTROL_APPS = ["admin", "auth", "contenttypes", "sessions", "users"]
+CONTROL_APPS = ["admin", "auth", "contenttypes", "sessions", "ledger", "users"]
 INSTALLED_APPS = [
     "tenancy",  # first: its commands stand before those of the same name
     "django.contrib.admin",
@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "tenancy.ledger",
     "users",
     *TENANT_APPS,
     "project",

@@ -17,9 +17,13 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 
 from tenancy import stamp
-from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
+from tenancy.exceptions import DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.loader import PlaneMigrationLoader
+from tenancy.lock import database_lock
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias
+
+#: Seconds that ``migrate`` by hand waits for whoever else migrates the database, and for tables in use.
+_PATIENCE = 30.0
 
 
 def needs_stamp(connection: Any) -> bool:
@@ -90,6 +94,16 @@ class PlaneMigrationExecutor(MigrationExecutor):
         self.loader = PlaneMigrationLoader(connection)
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress_callback
+
+    def migrate(self, targets: Any, plan: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Under the lock of the tenant's database, where there is something to do."""
+        if not plan or plane_of_alias(self.connection.alias) is not Plane.TENANT:
+            return super().migrate(targets, plan, *args, **kwargs)
+        seen = set(self.recorder.applied_migrations())
+        with database_lock(self.connection, _PATIENCE):
+            if set(self.recorder.applied_migrations()) != seen:
+                raise DatabaseBusy(self.connection.alias, "somebody else migrated it just now; run it again")
+            return super().migrate(targets, plan, *args, **kwargs)
 
     def apply_migration(
         self, state: Any, migration: Migration, fake: bool = False, fake_initial: bool = False

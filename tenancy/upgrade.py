@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
-from django.db import Error
+from django.db import Error, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
@@ -86,9 +87,11 @@ class Upgrade:
         self._courses: dict[tuple[str, frozenset[MigrationKey], bool], Course] = {}
         self._lock = threading.Lock()
 
-    def look(self, alias: str) -> tuple[Standing, Route]:
-        """Where the database stands, and what is before it. Changes nothing; on SQLite, where there is no
-        file yet, it raises ``DatabaseUnavailable``."""
+    def look(self, alias: str) -> tuple[Standing, Route | None]:
+        """Where the database stands, and what is before it. Changes nothing; of an SQLite file that is not
+        there yet it says that all is."""
+        if _is_missing_file(connections[alias]):
+            return Standing(frozenset(), is_stamped=False), None
         with maintenance(alias, makes_file=False) as connection:
             standing = read_standing(connection)
             return standing, self._course(connection, standing).route
@@ -148,6 +151,10 @@ class Upgrade:
                 with course.lock:
                     course.is_being_tried = False
                     course.is_known = True
+
+
+def _is_missing_file(connection: Any) -> bool:
+    return connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists()
 
 
 @contextmanager

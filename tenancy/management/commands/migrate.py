@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
 
 from tenancy.connections import maintenance
-from tenancy.exceptions import SchemaMissing, StampMismatch, UnstampedDatabase
+from tenancy.exceptions import DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.management.alias import AliasCommand
 from tenancy.planes import Plane, plane_of_alias, plane_of_app
 
@@ -24,7 +24,7 @@ class Command(AliasCommand, StockCommand):
         with nullcontext() if looks else maintenance(alias):
             try:
                 super().handle(*args, **options)
-            except (SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
+            except (DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
                 raise CommandError(str(exc)) from exc
 
     def refuse_other_plane(self, alias: str, app_label: str | None) -> None:

@@ -45,10 +45,13 @@ class FleetVerb(Verb):
 
     #: Seconds for each tenant, unless told; None is no limit.
     timeout: float | None = None
+    #: Whether it is for suspended tenants, too: they come back behind, if nobody migrates them.
+    takes_suspended = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenants", nargs="*", metavar="TENANT", help="Ids, or wildcards like 'eu-*'.")
-        parser.add_argument("--all", action="store_true", help="Every tenant that is not suspended.")
+        everybody = "Every tenant." if self.takes_suspended else "Every tenant that is not suspended."
+        parser.add_argument("--all", action="store_true", help=everybody)
         parser.add_argument(
             "--label",
             action="append",
@@ -62,7 +65,7 @@ class FleetVerb(Verb):
         )
         parser.add_argument("--jobs", type=count, default=4, help="Tenants at a time (%(default)s).")
         parser.add_argument(
-            "--timeout", type=_seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
+            "--timeout", type=seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
         )
         parser.add_argument("--fail-fast", action="store_true", help="Begin no other after one that failed.")
 
@@ -78,7 +81,11 @@ class FleetVerb(Verb):
         active: list[Tenant] = []
         left_out: list[Tenant] = []
         for tenant in found:
-            is_left_out = tenant.status is Status.SUSPENDED and tenant.id not in options["tenants"]
+            is_left_out = (
+                tenant.status is Status.SUSPENDED
+                and not self.takes_suspended
+                and tenant.id not in options["tenants"]
+            )
             (left_out if is_left_out else active).append(tenant)
         return active, left_out
 
@@ -137,11 +144,12 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """For ``argparse``."""
     try:
-        seconds = float(text)
+        found = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
+        found = 0.0
+    if not 0 < found < 1e9:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above zero")
-    return seconds
+    return found
