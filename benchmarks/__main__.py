@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from benchmarks import endurance, faults, growth, guards, requests, rewrites, zipf
+from benchmarks import endurance, faults, fleet, growth, guards, requests, rewrites, zipf
 from benchmarks.progress import Reporter
 from benchmarks.result import Result
 from benchmarks.stage import Stage
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Stage, Reporter, argparse.Namespace], Result]] = {
     "faults": lambda stage, reporter, _: faults.run(stage, reporter),
     "rewrites": lambda stage, reporter, _: rewrites.run(stage, reporter),
     "endurance": lambda stage, reporter, options: endurance.run(stage, reporter, options.requests),
+    "fleet": lambda stage, reporter, _: fleet.run(stage, reporter),
     "guards": lambda stage, reporter, _: guards.run(stage, reporter),
 }
 

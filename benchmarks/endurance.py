@@ -101,7 +101,9 @@ def run(stage: Stage, reporter: Reporter, requests: int) -> Result:
         samples = drive(clients)
         seconds = time.monotonic() - began
         observer.end()
-    return report(samples, seconds, observer.looks, max(watch.tenants), max(watch.control))
+    found = report(samples, seconds, observer.looks, max(watch.tenants), max(watch.control))
+    found.goals.append(Goal.at_least("requests", requests // CLIENTS * CLIENTS, len(samples)))
+    return found
 
 
 def report(samples: list[Sample], seconds: float, looks: list[Look], tenants: int, control: int) -> Result:

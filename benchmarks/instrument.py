@@ -69,9 +69,9 @@ class Variant:
     def time(self, case: str, calls: int) -> Timing:
         return Timing(**self._ask({"case": case, "calls": calls}))
 
-    def look(self, case: str) -> Any:
+    def look(self, case: str, *arguments: Any) -> Any:
         """What one call of a case returns."""
-        return self._ask({"look": case})["found"]
+        return self._ask({"look": case, "arguments": arguments})["found"]
 
     @property
     def memory(self) -> float:
@@ -106,7 +106,9 @@ class Variant:
 
 
 def answer(
-    cases: Mapping[str, Callable[[], Any]], after: Mapping[str, Callable[[], Any]] | None = None, **facts: Any
+    cases: Mapping[str, Callable[..., Any]],
+    after: Mapping[str, Callable[[], Any]] | None = None,
+    **facts: Any,
 ) -> None:
     """The variant's side: say that it is ready, then time what it is asked to until nobody asks any more.
 
@@ -119,7 +121,7 @@ def answer(
     for line in sys.stdin:
         question = json.loads(line)
         if case := question.get("look"):
-            reply = {"found": cases[case]()}
+            reply = {"found": cases[case](*question["arguments"])}
         else:
             case = question["case"]
             if case not in warm:

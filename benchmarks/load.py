@@ -139,7 +139,7 @@ def drive(clients: Iterable[Client], during: Callable[[], None] | None = None) -
             for client in clients:
                 client.stop()
     for client in clients:
-        client.join(PATIENCE + 5)
+        client.join(PATIENCE + 5 if during is not None else None)
     return sorted((sample for client in clients for sample in client.samples), key=lambda one: one.sent)
 
 

@@ -24,6 +24,10 @@ class Goal:
         return cls(what, f"≤ {limit:g}{unit}", shown, found <= limit)
 
     @classmethod
+    def at_least(cls, what: str, limit: float, found: float) -> Goal:
+        return cls(what, f"≥ {limit:,.0f}", f"{found:,.0f}", found >= limit)
+
+    @classmethod
     def ratio_at_most(cls, what: str, limit: float, found: Estimate) -> Goal:
         """Met when the upper end of the interval is within the limit."""
         return cls(what, f"≤ {limit:g} ×", show(found), found.high <= limit)

@@ -73,6 +73,8 @@ class Stage:
 
     def prepare(self, kind: str, **more: str) -> list[Guest]:
         file = self.folder / f"{kind}.json"
+        if kind in OURS[1:]:
+            self.guests(OURS[0])  # makes the control plane
         if kind == "naive":
             self.guests("single")
             more["BENCH_TENANTS"] = str(TENANTS)

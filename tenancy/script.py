@@ -12,7 +12,8 @@ statement of a connection through ``execute_wrappers``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,10 +34,12 @@ class Statement:
     #: What was answered, where the operation read it.
     answer: list[tuple[Any, ...]] | None = None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is text and nothing else."""
-        return self.answer is None and not self.params and (self.params is None or "%" not in self.sql)
+    def as_text(self, cursor: Any) -> str:
+        """As psycopg2 would send it, which fills in the parameters itself."""
+        if self.params is None:
+            return self.sql
+        text: bytes = cursor.mogrify(self.sql, self.params)
+        return text.decode()
 
 
 @dataclass
@@ -45,32 +48,27 @@ class Script:
 
     statements: list[Statement] = field(default_factory=list)
 
-    def run(self, connection: Any) -> None:
-        """In the transaction that is open. Raises ``Differs``, and the database's errors."""
+    def run(self, connection: Any, first: Iterable[Statement] = (), last: Iterable[Statement] = ()) -> None:
+        """In the transaction that is open, with what this database gets before and after it. Raises
+        ``Differs``, and the database's errors."""
+        statements = [*first, *self.statements, *last]
         with connection.cursor() as cursor:
-            for sql, params, answer in self._parcels(connection):
-                cursor.execute(sql, params)
-                if answer is not None and cursor.fetchall() != answer:
-                    raise Differs(sql)
-
-    def _parcels(self, connection: Any) -> Iterator[tuple[str, Any, Any]]:
-        """PostgreSQL takes many statements in one message; SQLite is in the process, where none are sent."""
-        batch: list[str] = []
-        for statement in self.statements:
-            if statement.is_plain and connection.vendor == "postgresql":
-                batch.append(statement.sql)
-                continue
-            if batch:
-                yield _joined(batch), None, None
-                batch = []
-            yield statement.sql, statement.params, statement.answer
-        if batch:
-            yield _joined(batch), None, None
+            if connection.vendor == "postgresql":
+                statements = list(_in_parcels(statements, cursor))
+            for statement in statements:
+                cursor.execute(statement.sql, statement.params)
+                if statement.answer is not None and cursor.fetchall() != statement.answer:
+                    raise Differs(statement.sql)
 
 
-def _joined(batch: list[str]) -> str:
-    # On lines of their own, for one may end with a comment.
-    return "\n;\n".join(batch)
+def _in_parcels(statements: Iterable[Statement], cursor: Any) -> Iterator[Statement]:
+    """PostgreSQL takes many statements in one message. SQLite is in the process, and takes one at a time."""
+    for is_asked, group in itertools.groupby(statements, lambda statement: statement.answer is not None):
+        if is_asked:
+            yield from group
+        else:
+            # On lines of their own, for one may end with a comment.
+            yield Statement("\n;\n".join(statement.as_text(cursor) for statement in group))
 
 
 class Recording:

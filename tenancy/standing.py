@@ -20,6 +20,8 @@ class Standing:
 
     applied: frozenset[MigrationKey]
     is_stamped: bool = True
+    #: There is no table at all.
+    is_bare: bool = False
 
 
 def read_standing(connection: Any) -> Standing:
@@ -31,6 +33,8 @@ def read_standing(connection: Any) -> Standing:
         if classify(exc) is not Fault.MIGRATING:
             raise
         # A table is missing: it is new, or not ours.
+        if _is_bare(connection):
+            return Standing(frozenset(), is_stamped=False, is_bare=True)
         is_stamped = not needs_stamp(connection)
         return Standing(frozenset(MigrationRecorder(connection).applied_migrations()), is_stamped)
     if not rows or any(owner != connection.alias for owner, _, _, _ in rows):
@@ -38,3 +42,21 @@ def read_standing(connection: Any) -> Standing:
     if connection.settings_dict["SCHEMA"] != rows[0][1]:
         needs_stamp(connection)
     return Standing(frozenset((app, name) for _, _, app, name in rows if app and name))
+
+
+def _is_bare(connection: Any) -> bool:
+    """Whether nothing is there. One short query: on a new session PostgreSQL reads its catalogue anew, and for
+    Django's description of all tables it reads a lot of it."""
+    if connection.vendor == "sqlite":
+        schema = None
+        sql = "SELECT NULL, count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite|_%' ESCAPE '|'"
+    else:
+        schema = connection.settings_dict["SCHEMA"]
+        sql = (
+            "SELECT current_schema(), count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f')"
+            " AND relnamespace = to_regnamespace(quote_ident(current_schema()))"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        found = cursor.fetchone()
+    return tuple(found) == (schema, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tenancy.exceptions import DatabaseBusy
 from tenancy.loader import MigrationKey
 from tenancy.lock import database_lock
 from tenancy.route import Passage, Route, Segment, Step, Target
-from tenancy.script import Differs, Recording, Script
+from tenancy.script import Differs, Recording, Script, Statement
 from tenancy.standing import Standing, read_standing
 from tenancy.transactions import atomic_on
 
@@ -84,7 +84,7 @@ class Upgrade:
         # A router of the project's own may give one tenant tables that another does not get.
         self.replay = replay and settings.DATABASE_ROUTERS == ["tenancy.routers.TenantRouter"]
         self.lock_timeout = lock_timeout
-        self._courses: dict[tuple[str, frozenset[MigrationKey], bool], Course] = {}
+        self._courses: dict[tuple[str, Standing], Course] = {}
         self._lock = threading.Lock()
 
     def look(self, alias: str) -> tuple[Standing, Route | None]:
@@ -125,7 +125,7 @@ class Upgrade:
             return Upgraded(standing, course.route, way)
 
     def _course(self, connection: Any, standing: Standing) -> Course:
-        key = (connection.vendor, standing.applied, standing.is_stamped)
+        key = (connection.vendor, standing)
         with self._lock:  # one at a time: what it takes is processor time
             if key not in self._courses:
                 route = Route(connection, self.target)
@@ -175,6 +175,7 @@ class _Trip:
         self.route = course.route
         self.replay = replay
         self.is_stamped = standing.is_stamped
+        self.is_bare = standing.is_bare
         self.recorder = self._new_recorder()
 
     def _new_recorder(self) -> Any:
@@ -187,7 +188,7 @@ class _Trip:
         ways = [self._travel(index, segment) for index, segment in enumerate(self.route.segments)]
         if self.route.replacements:
             with atomic_on(self.connection.alias):
-                self._record(self.route.replacements)
+                self._execute([self._insert(self.route.replacements)])
         # Replayed is what was replayed as a whole.
         return Way.OPERATIONS if Way.OPERATIONS in ways else Way.REPLAY if ways else Way.OPERATIONS
 
@@ -217,7 +218,7 @@ class _Trip:
                     self._take(step, passages, recording)
                 with recording.paused():
                     for step in segment.steps:
-                        self._record_step(step)
+                        self._execute(self._records(step))
         except Error as exc:
             if classify(exc) in _PASSING or len(segment.steps) == 1:
                 raise
@@ -233,13 +234,13 @@ class _Trip:
                 with self._together():
                     self._prepare(None)
                     self._take(step, passages, None)
-                    self._record_step(step)
+                    self._execute(self._records(step))
             else:
                 with self._together():
                     self._prepare(None)
                 self._take(step, passages, None)
                 with atomic_on(self.connection.alias):
-                    self._record_step(step)
+                    self._execute(self._records(step))
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -247,12 +248,12 @@ class _Trip:
         is_sqlite = self.connection.vendor == "sqlite"
         if is_sqlite:
             self.connection.disable_constraint_checking()
-        was_stamped = self.is_stamped
+        was_stamped, was_bare = self.is_stamped, self.is_bare
         try:
             with atomic_on(self.connection.alias):
                 yield
         except BaseException:
-            self.is_stamped = was_stamped
+            self.is_stamped, self.is_bare = was_stamped, was_bare
             self.recorder = self._new_recorder()  # it remembers a table that is gone
             raise
         finally:
@@ -262,25 +263,27 @@ class _Trip:
     def _prepare(self, recording: Recording | None) -> None:
         """The stamp, in the transaction of the first tables; and the table of the migrations."""
         if not self.is_stamped:
-            if recording is None:
-                self._stamp()
-            else:
-                with recording.paused():
-                    self._stamp()
+            with nullcontext() if recording is None else recording.paused():
+                self._execute(self._stamp())
+            self.is_stamped = True
+        if self.is_bare:
+            with self.connection.schema_editor() as editor:
+                if recording is not None:
+                    recording.attach(editor)
+                editor.create_model(self.recorder.Migration)
+            self.recorder._has_table, self.is_bare = True, False
         self.recorder.ensure_schema()
 
-    def _stamp(self) -> None:
-        with self.connection.cursor() as cursor:
-            cursor.execute(stamp.CREATE)
-            cursor.execute(stamp.INSERT, [self.connection.alias])
-        self.is_stamped = True
+    def _stamp(self) -> list[Statement]:
+        return [Statement(stamp.CREATE), Statement(stamp.INSERT, [self.connection.alias])]
 
     def _replay(self, segment: Segment, script: Script) -> None:
-        if not self.is_stamped:
-            self._stamp()
-        script.run(self.connection)
-        for step in segment.steps:
-            self._record_step(step)
+        script.run(
+            self.connection,
+            first=[] if self.is_stamped else self._stamp(),
+            last=[statement for step in segment.steps for statement in self._records(step)],
+        )
+        self.is_stamped, self.is_bare, self.recorder._has_table = True, False, True
 
     def _take(self, step: Step, passages: list[Passage], recording: Recording | None) -> None:
         migration = step.migration
@@ -297,21 +300,24 @@ class _Trip:
                 else:
                     run(migration.app_label, editor, passage.from_state, passage.to_state)
 
-    def _record_step(self, step: Step) -> None:
+    def _records(self, step: Step) -> list[Statement]:
         if step.backwards:
-            for app, name in step.records:
-                self.recorder.record_unapplied(app, name)
-        else:
-            self._record(step.records)
+            delete = "DELETE FROM django_migrations WHERE app = %s AND name = %s"
+            return [Statement(delete, list(key)) for key in step.records]
+        return [self._insert(step.records)]
 
-    def _record(self, keys: Sequence[MigrationKey]) -> None:
+    def _insert(self, keys: Sequence[MigrationKey]) -> Statement:
         applied = self.connection.ops.adapt_datetimefield_value(now())
-        rows = ", ".join(["(%s, %s, %s)"] * len(keys))
+        return Statement(
+            "INSERT INTO django_migrations (app, name, applied) VALUES "
+            + ", ".join(["(%s, %s, %s)"] * len(keys)),
+            [value for app, name in keys for value in (app, name, applied)],
+        )
+
+    def _execute(self, statements: Iterable[Statement]) -> None:
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO django_migrations (app, name, applied) VALUES {rows}",
-                [value for app, name in keys for value in (app, name, applied)],
-            )
+            for statement in statements:
+                cursor.execute(statement.sql, statement.params)
 
 
 class _Signals:

@@ -158,11 +158,11 @@ class Migrate(FleetVerb):
                 for outcome in rollout.outcomes():
                     done += 1
                     progress.step(is_ok=outcome.is_ok)
-                    _note(journal, outcome)
+                    note(journal, outcome)
                     yield outcome
         except KeyboardInterrupt:
             for outcome in rollout.unreported.values():
-                _note(journal, outcome)
+                note(journal, outcome)
             self.stderr.write(
                 f"Interrupted: {done} of {total} tenants are done. Run the same again to go on."
             )
@@ -259,7 +259,8 @@ def _facts(outcome: Outcome[Upgraded]) -> dict[str, Any]:
     }
 
 
-def _note(journal: Journal, outcome: Outcome[Upgraded]) -> None:
+def note(journal: Journal, outcome: Outcome[Upgraded]) -> None:
+    """Into the ledger, if something was done or went wrong."""
     done = outcome.value
     if outcome.result is Result.SKIPPED or (done is not None and done.way is Way.NONE):
         return

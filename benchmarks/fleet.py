@@ -1,0 +1,160 @@
+"""Migrating a fleet: ``tenants migrate`` beside bare SQL, stock ``migrate`` in a loop, and django-tenants.
+
+The databases are made and dropped a batch at a time, for an empty one takes 7 MB; ours and bare SQL take
+turns at each batch. The slow ways get fewer databases.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.instrument import Estimate, Variant
+from benchmarks.migrator import JOBS, name_of
+from benchmarks.progress import Reporter
+from benchmarks.result import Goal, Result, Table
+from benchmarks.stage import Stage
+
+#: Batches, and databases in each for the fast ways and for the slow one.
+BATCHES, FAST, SLOW = 2, 40, 5
+#: Schemas for django-tenants.
+SCHEMAS = 10
+CASES = {"first": "first migrate", "nothing": "nothing to do", "column": "add a column"}
+#: How many times as long as bare SQL ours may take; how much longer the loop has to; and django-tenants.
+GOALS = {"first": (1.3, 10, 8), "nothing": (1.3, 8, None), "column": (1.3, 8, None)}
+#: Bytes that have to be free: a batch of each, and the server's log of what it wrote.
+ROOM = 6 * 2**30
+
+
+def run(stage: Stage, reporter: Reporter) -> Result:
+    if shutil.disk_usage(stage.folder).free < ROOM:
+        raise SystemExit(f"The fleet needs {ROOM // 2**30} GiB of disk in {stage.folder.parent}.")
+    stage.guests("ours")  # makes the control plane
+    environment = stage.environment("benchmarks.fleet_settings", TENANTS_FILE=_tenants_file(stage))
+    stage.execute("postgres", f"CREATE DATABASE {name_of('a', 0)}")
+    with (
+        Variant("ours", ["benchmarks.migrator", "ours", "f"], environment) as ours,
+        Variant("bare SQL", ["benchmarks.migrator", "bare", "b"], environment) as bare,
+        Variant("loop", ["benchmarks.migrator", "loop", "l"], environment) as loop,
+    ):
+        reporter.begin("Fleets, a batch at a time", BATCHES)
+        found: dict[str, dict[str, list[float]]] = {name: {case: [] for case in CASES} for name in WAYS}
+        dice = random.Random(1)
+        with _watched(stage) as sessions:
+            for number in range(BATCHES):
+                batch = _Batch(stage, number)
+                for case in CASES:
+                    turns = [(ours, "f", FAST), (bare, "b", FAST), (loop, "l", SLOW)]
+                    dice.shuffle(turns)
+                    for variant, _, count in turns:
+                        seconds = variant.look(case, number * count, count)
+                        found[variant.name][case].append(seconds / count * 1000)
+                batch.drop()
+                reporter.step()
+        memory = ours.memory
+    found["django-tenants"] = _schemas(stage, reporter)
+    return report(found, max(sessions), memory)
+
+
+WAYS = ("ours", "bare SQL", "loop", "django-tenants")
+
+
+class _Batch:
+    """The databases of one batch, empty."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self._stage = stage
+        self._names = [
+            name_of(letter, number * count + place)
+            for letter, count in (("f", FAST), ("b", FAST), ("l", SLOW))
+            for place in range(count)
+        ]
+        stage.execute("postgres", *(f"CREATE DATABASE {name} STRATEGY file_copy" for name in self._names))
+
+    def drop(self) -> None:
+        self._stage.execute("postgres", *(f"DROP DATABASE {name} WITH (FORCE)" for name in self._names))
+
+
+def _schemas(stage: Stage, reporter: Reporter) -> dict[str, list[float]]:
+    reporter.begin("django-tenants", 1)
+    stage.guests("schemas")
+    environment = stage.environment("benchmarks.comparators.fleet")
+    with Variant("django-tenants", ["benchmarks.migrator", "schemas", "s"], environment) as variant:
+        variant.look("prepare", 0, SCHEMAS)
+        found = {case: [variant.look(case, 0, SCHEMAS) / SCHEMAS * 1000] for case in CASES}
+    reporter.step()
+    return found
+
+
+def _tenants_file(stage: Stage) -> str:
+    folder = stage.folder / "fleet"
+    folder.mkdir()
+    names = [name_of("a", 0)]
+    names += [name_of("f", number) for number in range(BATCHES * FAST)]
+    names += [name_of("l", number) for number in range(BATCHES * SLOW)]
+    lines = [f"  {name}: {{name: 'Tenant {name}', url: '{stage.base}/{name}'}}\n" for name in names]
+    file = folder / "tenants.yaml"
+    file.write_text("version: 1\ntenants:\n" + "".join(lines))
+    return str(file)
+
+
+@contextmanager
+def _watched(stage: Stage) -> Iterator[list[int]]:
+    """How many sessions our way has at a time, asked of the server."""
+    counts = [0]
+    ended = threading.Event()
+
+    def look() -> None:
+        with stage.cursor("postgres") as cursor:
+            while not ended.wait(0.02):
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname ~ '^f[0-9]{5}$'")
+                counts.append(cursor.fetchone()[0])
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield counts
+    finally:
+        ended.set()
+        thread.join()
+
+
+def report(found: dict[str, dict[str, list[float]]], sessions: int, memory: float) -> Result:
+    table = Table(
+        f"Migrating a fleet: milliseconds a database, {JOBS} at a time, and how many times bare SQL",
+        ("", *(name for name in WAYS), "ours × bare SQL", "loop × ours", "django-tenants × ours"),
+    )
+    goals = []
+    figures: dict[str, Any] = {"most connections to tenants": sessions, "memory, MiB": memory}
+    for case, what in CASES.items():
+        ours = found["ours"][case]
+        ratios = {
+            "bare SQL": Estimate.of(
+                [mine / other for mine, other in zip(ours, found["bare SQL"][case], strict=True)]
+            ),
+            "loop": Estimate.of(
+                [other / mine for mine, other in zip(ours, found["loop"][case], strict=True)]
+            ),
+            "django-tenants": Estimate.of([found["django-tenants"][case][0] / mine for mine in ours]),
+        }
+        medians = {name: statistics.median(found[name][case]) for name in WAYS}
+        table.add(
+            what,
+            *(f"{value:.1f}" for value in medians.values()),
+            *(f"{r.median:.2f}" for r in ratios.values()),
+        )
+        figures[what] = {"ms": medians, "ratios": {name: r.median for name, r in ratios.items()}}
+        most, loop, schemas = GOALS[case]
+        goals.append(Goal.ratio_at_most(f"{what}: to bare SQL", most, ratios["bare SQL"]))
+        goals.append(Goal.ratio_at_least(f"{what}: the loop to ours", loop, ratios["loop"]))
+        if schemas is not None:
+            goals.append(
+                Goal.ratio_at_least(f"{what}: django-tenants to ours", schemas, ratios["django-tenants"])
+            )
+    goals.append(Goal.at_most("connections of ours", JOBS, sessions))
+    return Result("fleet", figures, [table], goals)

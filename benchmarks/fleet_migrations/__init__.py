@@ -1,0 +1,1 @@
+"""The catalogue's migrations, and one more to be rolled out."""
