@@ -225,9 +225,34 @@ def maintenance(alias: str, *, makes_file: bool = True) -> Iterator[Any]:
     connection = connections[alias]
     wrapper = cast(TenancyWrapper, connection)
     close(alias)
+    before = wrapper.maintenance, wrapper.makes_file
     wrapper.maintenance, wrapper.makes_file = True, makes_file
     try:
         yield connection
     finally:
-        wrapper.maintenance = wrapper.makes_file = False
+        wrapper.maintenance, wrapper.makes_file = before
         close(alias)
+
+
+@contextmanager
+def elsewhere(alias: str, **changes: Any) -> Iterator[None]:
+    """Let this thread's ``alias`` lead to another database, which is not the tenant's own. ``changes`` are
+    those to the settings of its own."""
+    ours = connections[alias]
+    close(alias)
+    there = cast(TenancyWrapper, type(ours)({**ours.settings_dict, **changes}, alias))
+    there.maintenance = there.is_elsewhere = True
+    frame = current_frame()
+    places: dict[Any, Any] = _connections()._own()
+    key: Any = alias
+    if frame is not NOBODY and not frame.has_ended():
+        places, key = frame.held, (get_ident(), alias)
+    before = places.get(key)
+    places[key] = there
+    try:
+        yield
+    finally:
+        there.close()
+        del places[key]
+        if before is not None:
+            places[key] = before

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
 from django.apps import apps
 from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
+from psycopg2 import errors, sql
 
 from tenancy import findings, roles, stamp
 from tenancy.connections import maintenance
-from tenancy.exceptions import ForeignTables, StampMismatch
+from tenancy.database_url import identity
+from tenancy.exceptions import ForeignTables, NotHardened, StampMismatch, UnstampedDatabase
 from tenancy.findings import Finding
 from tenancy.registry import get_registry
+from tenancy.route import Target
 from tenancy.schema import table_names
+from tenancy.superuser import Superuser
+from tenancy.template import Template, finish_copy
 from tenancy.tenant import Tenant
 from tenancy.transactions import atomic_on
+from tenancy.upgrade import Upgrade, Way
 
 
 def adopt(tenant_id: str) -> bool:
@@ -36,6 +48,107 @@ def adopt(tenant_id: str) -> bool:
             cursor.execute(stamp.CREATE)
             cursor.execute(stamp.INSERT, [tenant.id])
     return True
+
+
+def provision(tenant: Tenant, superuser_url: str | None = None) -> list[str]:
+    """Bring the tenant's database to where requests can be served, whatever is there of it: database or
+    schema, role, ownership, grants, stamp, migrations.
+
+    Returns a line for each thing that was done; none when all was well. Safe to run again, also after it was
+    killed. A new database is copied from a template where that is possible (``tenancy.template``). One that
+    has tables and no stamp of the tenant's is never touched.
+
+    ``superuser_url`` names a superuser of the tenant's PostgreSQL server, as for ``harden``; without it there
+    has to be a database that the tenant's own role may migrate, and its rights are not looked at. Raises what
+    ``harden`` does, ``DatabaseUnavailable``, and what migrations raise.
+    """
+    if tenant.engine == "sqlite3":
+        return _provision_file(tenant)
+    done = [] if superuser_url is None else _provision_database(tenant, superuser_url)
+    return done + _migrated(tenant)
+
+
+def _provision_file(tenant: Tenant) -> list[str]:
+    path = Path(tenant.database["NAME"])
+    if path.exists():
+        _require_no_strangers_file(tenant, path)
+        return _migrated(tenant)
+    template = Template()
+    if template.is_possible() and template.copy_file(tenant):
+        return ["made its file, from a template"]
+    return _migrated(tenant)
+
+
+def _require_no_strangers_file(tenant: Tenant, path: Path) -> None:
+    """Looked at without Django, whose opening it would change it already (to write-ahead logging)."""
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        found = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+        ).fetchall()
+    names = {name for (name,) in found if not name.startswith("sqlite_")}
+    if names - {MigrationRecorder.Migration._meta.db_table} and stamp.TABLE not in names:
+        raise UnstampedDatabase(tenant.id)
+
+
+def _provision_database(tenant: Tenant, superuser_url: str) -> list[str]:
+    superuser = Superuser(tenant, superuser_url)
+    roles.require_role_of_its_own(tenant, superuser)
+    _require_same_server(tenant, superuser)
+    with superuser.server() as cursor:
+        done = _make_database(tenant, superuser, cursor)
+
+    def prepare(cursor: Any) -> list[str]:
+        if tenant.database["SCHEMA"] != "public":
+            return _make_schema(tenant, cursor)
+        return ["stamped it"] if finish_copy(cursor, tenant) else []
+
+    return done + roles.reconcile(tenant, superuser_url, prepare)
+
+
+def _require_same_server(tenant: Tenant, superuser: Superuser) -> None:
+    """Or the database would be made where nobody looks for it."""
+    server = identity(tenant.direct or tenant.database)[:3]
+    if identity({**superuser.settings, "SCHEMA": "public"})[:3] != server:
+        raise NotHardened(
+            tenant.id,
+            "the superuser's URL leads to another server than its own (host and port differ); use that one's",
+        )
+
+
+def _make_database(tenant: Tenant, superuser: Superuser, cursor: Any) -> list[str]:
+    name = tenant.database["NAME"]
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+    if cursor.fetchone():
+        return []
+    template = Template()
+    statement, line = "CREATE DATABASE {name}", "made its database"
+    values = {"name": sql.Identifier(name)}
+    # A schema in a database that others will share has nothing to be copied from.
+    if tenant.database["SCHEMA"] == "public" and template.is_possible():
+        statement, line = "CREATE DATABASE {name} TEMPLATE {template}", "made its database, from a template"
+        values["template"] = sql.Identifier(template.database(tenant, superuser, cursor))
+    try:
+        cursor.execute(sql.SQL(statement).format(**values))
+    except errors.DuplicateDatabase:
+        return []  # somebody else did, this moment
+    return [line]
+
+
+def _make_schema(tenant: Tenant, cursor: Any) -> list[str]:
+    schema = tenant.database["SCHEMA"]
+    cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema])
+    if cursor.fetchone():
+        return []
+    cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    return ["made its schema"]
+
+
+def _migrated(tenant: Tenant) -> list[str]:
+    done = Upgrade(Target()).carry_out(tenant.id)
+    if done.way is Way.NONE:
+        return []
+    count = len(done.steps)
+    return [f"applied {count} {'migration' if count == 1 else 'migrations'}"]
 
 
 def harden(tenant: Tenant, superuser_url: str) -> list[str]:

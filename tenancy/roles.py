@@ -12,10 +12,8 @@ import hmac
 import re
 import stringprep
 import unicodedata
-import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -24,10 +22,11 @@ from psycopg2 import extensions, sql
 
 from tenancy import stamp
 from tenancy.backends.postgresql.base import LIMITS
-from tenancy.database_url import MAINTENANCE_DATABASES, identity, is_same_database, parse_database_url
-from tenancy.exceptions import DatabaseURLError, NotHardened, SchemaMissing, StampMismatch, UnstampedDatabase
+from tenancy.database_url import identity, is_same_database
+from tenancy.exceptions import NotHardened, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
+from tenancy.superuser import Superuser
 from tenancy.tenant import Tenant
 
 #: What has an owner of its own in a schema: tables, views, sequences, functions, types, and what is rarer.
@@ -80,9 +79,6 @@ _KINDS = {"aggregate": "routine", "statistics object": "statistics"}
 STRANGER = "another tenant's role"
 
 _ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-_URL_OF_A_SERVER = re.compile(
-    rf"([a-z]+://[^/?#]*)/?(?:{'|'.join(sorted(MAINTENANCE_DATABASES))})?(\?[^#]*)?"
-)
 # https://www.postgresql.org/docs/current/catalog-pg-authid.html
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):.+")
 
@@ -109,18 +105,24 @@ def unpinned(tenant: Tenant, pinned: Iterable[str] | None) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
-def reconcile(tenant: Tenant, superuser_url: str) -> list[str]:
-    """Make the tenant's role and its rights what they should be. See ``tenancy.provisioning.harden``."""
+def reconcile(
+    tenant: Tenant, superuser_url: str, prepare: Callable[[Any], list[str]] | None = None
+) -> list[str]:
+    """Make the tenant's role and its rights what they should be. See ``tenancy.provisioning.harden``.
+
+    ``prepare`` is called before, in the same transaction, with its cursor; it returns what it did.
+    """
     if tenant.engine != "postgresql":
         raise NotHardened(
             tenant.id, "SQLite has no roles; keep its file from others with `chmod o-rwx` instead"
         )
-    superuser = _superuser(tenant, superuser_url)
-    _require_role_of_its_own(tenant, superuser)
-    with closing(_connect(tenant, superuser)) as connection:
+    superuser = Superuser(tenant, superuser_url)
+    require_role_of_its_own(tenant, superuser)
+    with closing(superuser.connect()) as connection:
         try:
             with connection, connection.cursor() as cursor:
-                return _Reconciliation(cursor, tenant).run()
+                prepared = prepare(cursor) if prepare is not None else []
+                return prepared + _Reconciliation(cursor, tenant).run()
         except psycopg2.Error as exc:
             raise NotHardened(
                 tenant.id,
@@ -128,33 +130,12 @@ def reconcile(tenant: Tenant, superuser_url: str) -> list[str]:
             ) from exc
 
 
-def _urls(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
-    return (url for url in (tenant.database, tenant.direct, tenant.replica) if url)
-
-
-def _others(tenant: Tenant) -> list[Tenant]:
-    return [other for other in get_registry() if other.id != tenant.id]
-
-
-def _superuser(tenant: Tenant, url: str) -> dict[str, Any]:
-    """The settings of a superuser's connection to the tenant's server, whatever database its URL names."""
-    if match := _URL_OF_A_SERVER.fullmatch(url):
-        # 'postgres' is a superuser's usual database, and no tenant's.
-        url = f"{match[1]}/{urllib.parse.quote(tenant.database['NAME'], safe='')}{match[2] or ''}"
-    try:
-        found = parse_database_url(url, folder=Path(), environ={}, placeholders=False)
-    except DatabaseURLError as exc:
-        raise NotHardened(tenant.id, f"the superuser's URL holds {exc}") from None
-    if not found["ENGINE"].endswith("postgresql"):
-        raise NotHardened(tenant.id, "the superuser's URL is for another engine; name the PostgreSQL server")
-    return found
-
-
-def _require_role_of_its_own(tenant: Tenant, superuser: Mapping[str, Any]) -> None:
+def require_role_of_its_own(tenant: Tenant, superuser: Superuser) -> None:
+    """Raise ``NotHardened`` where the user of the tenant's URL is somebody else's role, or none."""
     role = str(tenant.database["USER"])
     if not role:
         raise NotHardened(tenant.id, "its URL names no user; add the role that is to be its own")
-    if role in {"postgres", superuser["USER"]}:
+    if role in {"postgres", superuser.settings["USER"]}:
         raise NotHardened(tenant.id, "its URL's user is the superuser; name a role of its own there")
     if role.startswith("pg_") or role in {"public", "none"} or len(role.encode()) > 63:
         raise NotHardened(
@@ -173,41 +154,12 @@ def _require_role_of_its_own(tenant: Tenant, superuser: Mapping[str, Any]) -> No
         )
 
 
-def _connect(tenant: Tenant, superuser: Mapping[str, Any]) -> Any:
-    database = str(tenant.database["NAME"])
-    try:
-        return _open(superuser, database)
-    except psycopg2.OperationalError as exc:
-        # The driver gives no code for a connection that failed, and its wording is the server's language.
-        reason = "the superuser's URL leads to no server, or is not let in; check it"
-        if _lacks(superuser, database):
-            reason = "its database is not there; make it with `createdb` first"
-        raise NotHardened(tenant.id, reason) from exc
+def _urls(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    return (url for url in (tenant.database, tenant.direct, tenant.replica) if url)
 
 
-def _lacks(superuser: Mapping[str, Any], database: str) -> bool:
-    try:
-        with closing(_open(superuser, "postgres")) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT NOT EXISTS (SELECT FROM pg_database WHERE datname = %s)", [database])
-            return bool(cursor.fetchone()[0])
-    except psycopg2.OperationalError:
-        return False
-
-
-def _open(superuser: Mapping[str, Any], database: str) -> Any:
-    # Nothing of the tenant's may be in a superuser's path: its functions would run with the superuser's
-    # rights. And nobody is to queue long behind a table that waits for its new owner.
-    options = f"-c search_path=pg_catalog -c lock_timeout={LIMITS['lock_timeout']}"
-    return psycopg2.connect(
-        dbname=database,
-        host=superuser["HOST"],
-        port=superuser["PORT"] or None,
-        user=superuser["USER"] or None,
-        password=superuser["PASSWORD"] or None,
-        client_encoding="utf8",
-        options=options,
-        **superuser["OPTIONS"],
-    )
+def _others(tenant: Tenant) -> list[Tenant]:
+    return [other for other in get_registry() if other.id != tenant.id]
 
 
 def _is_verifier_of(password: str, verifier: str | None) -> bool:

@@ -301,6 +301,14 @@ def _segments(steps: Iterable[Step]) -> Iterator[Segment]:
         yield Segment(tuple(together), is_repeatable=True)
 
 
+def is_impersonal(migration: Migration) -> bool:
+    """Whether an empty database gets the same of it, whoever's it is."""
+    return all(
+        _is_djangos(operation) and not isinstance(operation, RunPython)
+        for operation in _operations(migration)
+    )
+
+
 def _operations(migration: Migration) -> Iterator[Operation]:
     return _flat(migration.operations)
 

@@ -45,8 +45,8 @@ def read_standing(connection: Any) -> Standing:
 
 
 def _is_bare(connection: Any) -> bool:
-    """Whether nothing is there. One short query: on a new session PostgreSQL reads its catalogue anew, and for
-    Django's description of all tables it reads a lot of it."""
+    """Whether nothing is there. One short query: a new session of PostgreSQL reads its catalogue anew, and
+    for Django's description of all tables it reads a lot of it."""
     if connection.vendor == "sqlite":
         schema = None
         sql = "SELECT NULL, count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite|_%' ESCAPE '|'"

@@ -40,6 +40,8 @@ class PooledWrapper(Base):
     maintenance = False
     #: And then, whether a missing SQLite file is made.
     makes_file = False
+    #: It leads to another database than the tenant's entry says; see ``tenancy.connections.elsewhere``.
+    is_elsewhere = False
 
     #: Whose this physical connection has shown itself to be; see ``TenancyWrapper``.
     proven = ""
@@ -258,6 +260,8 @@ class PooledWrapper(Base):
 
     def is_current(self) -> bool:
         """Whether it was made from the tenant's entry as it stands: one from an old entry goes to nobody."""
+        if self.is_elsewhere:
+            return True
         try:
             return connections.settings.get(self.alias) is self.settings_dict
         except DatabaseUnavailable:

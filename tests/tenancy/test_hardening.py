@@ -6,10 +6,7 @@ with their passwords, where the other tests' server trusts everybody.
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -20,14 +17,11 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import ProgrammingError, connections
-from django.test import override_settings
 
 from catalog.models import Category
 from tenancy import roles
-from tenancy.address import completed
 from tenancy.connections import maintenance
 from tenancy.context import tenant_context
-from tenancy.database_url import parse_database_url
 from tenancy.exceptions import (
     DatabaseUnavailable,
     NotHardened,
@@ -37,27 +31,17 @@ from tenancy.exceptions import (
 )
 from tenancy.provisioning import harden as harden_for_real
 from tenancy.provisioning import verify as verify_for_real
-from tenancy.registry import Registry
+from tenancy.superuser import Superuser
 from tenancy.tenant import Tenant
 from tenancy.testing import repointed
-from tests import postgres
 from tests.settings import ENGINE
+from tests.tenancy.login_server import PASSWORD, parsed, registered, running_server
 
 POSTGRESQL = ENGINE == "postgresql"
 
+__all__ = ["running_server"]  # a fixture
+
 NAMES = ("acme", "globex", "initech", "hooli", "umbrella")
-#: '%' and ':' as URLs spell them, letters that libpq prepares ('ﬁ' becomes 'fi') and one that it cannot.
-PASSWORD = "pa%:ss ﬁ\u00e9\ufe00-of-"
-
-
-def parsed(url):
-    return completed(parse_database_url(url, folder=Path("/nowhere"), environ={}, placeholders=False))
-
-
-@contextmanager
-def registered(*tenants):
-    with override_settings(TENANCY_REGISTRY=Registry({tenant.id: tenant for tenant in tenants})):
-        yield
 
 
 def require_discretion(tenant, text):
@@ -149,62 +133,6 @@ def test_an_sqlite_tenant_has_no_role_to_harden(sqlite_tenant):
 
 
 # PostgreSQL. What the tests share first: a server, databases that a superuser made and migrated, tenants.
-
-
-class Server:
-    """A server on which only the superuser is trusted."""
-
-    def __init__(self, base_url, log):
-        self.base_url = base_url
-        self.superuser_url = f"{base_url}/postgres"
-        self.host = parsed(f"{base_url}/any")["HOST"]
-        self.log = log
-
-    def run(self, database, statements, tenant=None):
-        """As a superuser, or as the tenant's role with its password. Returns what the last statement did."""
-        user = tenant.database["USER"] if tenant else "postgres"
-        password = tenant.database["PASSWORD"] if tenant else None
-        connection = psycopg2.connect(dbname=database, host=self.host, user=user, password=password)
-        with closing(connection):
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statements)
-                return cursor.fetchall() if cursor.description else None
-
-    def tenant(self, tenant_id, database=None, *, schema="public", user=None, **more):
-        user = f"{tenant_id}_app" if user is None else user
-        secret = f"{quote(user)}:{quote(PASSWORD + tenant_id, safe='')}@"
-        authority = self.base_url.replace("postgres@", secret)
-        url = f"{authority}/{database or tenant_id}?currentSchema={schema}"
-        return Tenant(tenant_id, tenant_id.title(), database=parsed(url), **more)
-
-    def clone(self, database, template):
-        self.run("postgres", f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
-
-    def clean(self):
-        for (name,) in self.run(
-            "postgres",
-            "SELECT datname FROM pg_database WHERE datallowconn AND datname !~ '^(postgres|template)'",
-        ):
-            self.run("postgres", f"DROP DATABASE {name} WITH (FORCE)")
-        for (name,) in self.run(
-            "postgres", "SELECT rolname FROM pg_roles WHERE rolname !~ '^(postgres|pg_)'"
-        ):
-            self.run("postgres", f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    folder = Path(tempfile.mkdtemp(prefix="freehold-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    base_url = postgres.start(folder / "postgres")
-    (folder / "postgres" / "pg_hba.conf").write_text(
-        "local all postgres trust\nlocal all all scram-sha-256\n"
-    )
-    server = Server(base_url, folder / "postgres" / "log")
-    server.run("postgres", "ALTER SYSTEM SET log_statement = 'all'")
-    server.run("postgres", "SELECT pg_reload_conf()")
-    return server
 
 
 @pytest.fixture(scope="module")
@@ -536,8 +464,8 @@ if POSTGRESQL:
     def test_a_superusers_session_has_nothing_of_the_tenants_in_its_path(server, alone):
         """Or a function of the tenant's, called like one of the server's, would run as the superuser."""
         server.run("acme", "ALTER DATABASE acme SET search_path = public, pg_catalog")
-        superuser = parsed(f"{server.base_url}/acme")
-        with closing(roles._open(superuser, "acme")) as session, session.cursor() as cursor:
+        superuser = f"{server.base_url}/acme"
+        with closing(Superuser(alone, superuser).connect()) as session, session.cursor() as cursor:
             cursor.execute("SHOW search_path")
             assert cursor.fetchone() == ("pg_catalog",)
 
@@ -699,7 +627,9 @@ if POSTGRESQL:
 
     def test_a_database_that_is_not_there_is_refused(server, acme):
         refused(
-            server, server.tenant("acme", "nowhere"), "its database is not there; make it with `createdb`"
+            server,
+            server.tenant("acme", "nowhere"),
+            "its database is not there; make it with `manage.py tenants",
         )
 
     @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
         What needs a session of its own goes past the pooler: it may hand each transaction another session.
         """
-        direct = _past_the_pooler(self.alias)
+        direct = None if self.is_elsewhere else _past_the_pooler(self.alias)
         pooled = direct is not None and not (self.maintenance or self.must_be_read_only())
         return (self.settings_dict if direct is None or pooled else direct), pooled
 

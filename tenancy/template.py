@@ -1,0 +1,201 @@
+"""A database that has been migrated and belongs to nobody, to be copied for new tenants.
+
+It is made anew when the migrations change. There is none where migrations, or receivers of Django's signals
+around them, run Python of the project's: what that does for one tenant another one must not get.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.db.models.signals import post_migrate, pre_migrate
+from psycopg2 import sql
+
+from tenancy import stamp
+from tenancy.connections import elsewhere, maintenance
+from tenancy.loader import PlaneMigrationLoader
+from tenancy.planes import Plane
+from tenancy.private_folder import PrivateFolder
+from tenancy.route import Target, is_impersonal
+from tenancy.superuser import Superuser
+from tenancy.tenant import Tenant
+from tenancy.upgrade import Upgrade
+
+#: A table by which a copy says that it is one: it stands there until the copy has its stamp.
+MARKER = "tenancy_template"
+_NAME, _DRAFT = "tenancy_template_", "tenancy_draft_"
+#: The key of the advisory lock under which a server's template is made.
+_LOCK = 0x746D706C
+_KEPT = 2
+
+
+class Template:
+    """What the migrations on disk make of an empty database."""
+
+    def __init__(self) -> None:
+        self._loader = PlaneMigrationLoader(None, plane=Plane.TENANT)
+
+    def is_possible(self) -> bool:
+        """Whether every tenant gets the same of its migrations."""
+        return not _has_receivers() and all(map(is_impersonal, self._loader.disk_migrations.values()))
+
+    def fingerprint(self) -> str:
+        """Changes when, and only when, what the migrations say does, or Django."""
+        found = hashlib.sha256(django.__version__.encode())
+        for key, migration in sorted(self._loader.disk_migrations.items()):
+            found.update(repr(key).encode())
+            found.update(Path(inspect.getfile(type(migration))).read_bytes())
+        return found.hexdigest()[:12]
+
+    def copy_file(self, tenant: Tenant) -> bool:
+        """Make the tenant's SQLite file. Returns False where there is one by now; that is left alone."""
+        path = Path(tenant.database["NAME"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = self._file(tenant).read_bytes()
+        draft = path.with_name(f".{path.name}.{token_hex(8)}.new")
+        try:
+            _write(draft, data)
+            with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+                # Nobody sees it yet, and what a crash leaves of it is nothing.
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("BEGIN")
+                connection.execute(stamp.CREATE)
+                connection.execute(stamp.INSERT.replace("%s", "?"), [tenant.id])
+                connection.execute("COMMIT")
+            _sync(draft)
+            try:
+                os.link(draft, path)  # never over another file
+            except FileExistsError:
+                return False
+            _sync(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+        return True
+
+    def _file(self, tenant: Tenant) -> Path:
+        folder = PrivateFolder(Path(settings.TENANCY_CACHE_DIR))
+        path = folder.path / f"template-{self.fingerprint()}.sqlite3"
+        if path.exists():
+            return path
+        with folder.locked("template.lock"):
+            if not path.exists():
+                draft = folder.path / f".{path.name}.{token_hex(8)}"
+                with elsewhere(tenant.id, NAME=str(draft)):
+                    _migrate(tenant)
+                with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+                    # One file from here on, without a log beside it.
+                    connection.execute("PRAGMA journal_mode = DELETE")
+                draft.replace(path)
+                folder.prune("template-*.sqlite3", _KEPT)
+        return path
+
+    def database(self, tenant: Tenant, superuser: Superuser, cursor: Any) -> str:
+        """The name of the template on the tenant's PostgreSQL server, made where there is none. ``cursor`` is
+        one of the superuser's, outside of transactions."""
+        name = _NAME + self.fingerprint()
+        if _exists(cursor, name):
+            return name
+        cursor.execute("SET lock_timeout = 0")
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        try:
+            if not _exists(cursor, name):
+                self._make_database(tenant, superuser, cursor, name)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+        return name
+
+    def _make_database(self, tenant: Tenant, superuser: Superuser, cursor: Any, name: str) -> None:
+        for left_over in _named(cursor, _DRAFT):  # of a process that died: whoever makes one has the lock
+            _execute(cursor, "DROP DATABASE IF EXISTS {} WITH (FORCE)", left_over)
+        draft = _DRAFT + token_hex(8)
+        _execute(cursor, "CREATE DATABASE {}", draft)
+        with elsewhere(tenant.id, **superuser.settings | {"NAME": draft, "SCHEMA": "public"}):
+            _migrate(tenant)
+        _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false", draft)
+        _execute(cursor, "ALTER DATABASE {} RENAME TO {}", draft, name)
+        for outdated in _named(cursor, _NAME)[:-_KEPT]:
+            if outdated != name:
+                _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE false", outdated)
+                _execute(cursor, "DROP DATABASE IF EXISTS {}", outdated)
+
+
+def finish_copy(cursor: Any, tenant: Tenant) -> bool:
+    """Give a copy of the template its stamp, in the superuser's transaction that is open; the marker goes.
+    Returns False where the database is no such copy."""
+    cursor.execute(
+        "SELECT count(*) FILTER (WHERE relname = %(marker)s AND pg_get_userbyid(relowner) = current_user),"
+        " count(*) FILTER (WHERE relname = %(stamp)s) FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+        {"marker": MARKER, "stamp": stamp.TABLE},
+    )
+    if cursor.fetchone() != (1, 0):
+        return False
+    cursor.execute("SET LOCAL search_path = public")
+    cursor.execute(f"{stamp.CREATE}; {stamp.INSERT}; DROP TABLE {MARKER}", [tenant.id])
+    cursor.execute("SET LOCAL search_path = pg_catalog")
+    return True
+
+
+def _migrate(tenant: Tenant) -> None:
+    """The database that the tenant's alias leads to now, which then is nobody's."""
+    Upgrade(Target()).carry_out(tenant.id)
+    with maintenance(tenant.id) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {stamp.TABLE}")
+        if connection.vendor == "postgresql":
+            cursor.execute(f"CREATE TABLE {MARKER} ()")
+
+
+def _has_receivers() -> bool:
+    """Whether anybody but Django itself does something before or after migrations."""
+    return any(
+        not receiver.__module__.startswith("django.")
+        for signal in (pre_migrate, post_migrate)
+        for sender in apps.get_app_configs()
+        for receivers in signal._live_receivers(sender)  # those that wait, and those that do not
+        for receiver in receivers
+    )
+
+
+def _exists(cursor: Any, name: str) -> bool:
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+    return cursor.fetchone() is not None
+
+
+def _named(cursor: Any, start: str) -> list[str]:
+    """Databases of the superuser's whose names begin so; the oldest first."""
+    cursor.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        " AND pg_get_userbyid(datdba) = current_user ORDER BY oid",
+        [start],
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _execute(cursor: Any, statement: str, *names: str) -> None:
+    cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system that knows no such thing for folders
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
