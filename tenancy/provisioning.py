@@ -11,6 +11,7 @@ from urllib.parse import quote
 from django.apps import apps
 from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
+from django.dispatch import Signal
 from psycopg2 import errors, sql
 
 from tenancy import findings, roles, stamp
@@ -26,6 +27,11 @@ from tenancy.template import Template, finish_copy
 from tenancy.tenant import Tenant
 from tenancy.transactions import atomic_on
 from tenancy.upgrade import Upgrade, Way
+
+#: A tenant was made for somebody; sent with ``tenant`` and ``owner``, an e-mail address. Receivers are the
+#: project's: they return a line about what they did, and raise ``ValidationError`` for an address that is
+#: none.
+tenant_created = Signal()
 
 
 def adopt(tenant_id: str) -> bool:

@@ -9,8 +9,11 @@ class UsersConfig(AppConfig):
     def ready(self) -> None:
         # Late: drf-spectacular finds the sign-in scheme when this module is imported, and the module
         # needs models.
+        from tenancy.provisioning import tenant_created
         from users import openapi  # noqa: F401
         from users.checks import check_secret_key, check_signing_keys
+        from users.owners import make_owner
 
         checks.register(check_secret_key)
         checks.register(check_signing_keys, deploy=True)
+        tenant_created.connect(make_owner)

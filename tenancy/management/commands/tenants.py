@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from tenancy.management.verbs.check import Check
+from tenancy.management.verbs.create import Create
 from tenancy.management.verbs.history import History
 from tenancy.management.verbs.listing import List
 from tenancy.management.verbs.migrate import Migrate
@@ -14,7 +15,7 @@ from tenancy.management.verbs.running import Run
 from tenancy.management.verbs.shell import Shell
 from tenancy.management.verbs.verb import Verb
 
-VERBS: tuple[type[Verb], ...] = (Check, History, List, Migrate, Provision, Query, Run, Shell)
+VERBS: tuple[type[Verb], ...] = (Check, Create, History, List, Migrate, Provision, Query, Run, Shell)
 
 
 class Command(BaseCommand):

@@ -56,7 +56,7 @@ class FleetVerb(Verb):
             "--label",
             action="append",
             default=[],
-            type=_label,
+            type=label,
             metavar="NAME=VALUE",
             help="Those that have it; may be given several times.",
         )
@@ -130,7 +130,8 @@ def _is_left_out(outcome: Outcome[Any]) -> bool:
     return outcome.result is Result.SKIPPED and outcome.tenant.status is Status.SUSPENDED
 
 
-def _label(text: str) -> tuple[str, str]:
+def label(text: str) -> tuple[str, str]:
+    """For ``argparse``."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")

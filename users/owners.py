@@ -1,0 +1,24 @@
+"""The first member of a new tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenancy.tenant import Tenant
+from tenancy.transactions import control_atomic
+from users.models import Membership, Role, User
+
+
+def make_owner(sender: Any, *, tenant: Tenant, owner: str, **kwargs: Any) -> str:
+    """Make somebody the owner of a tenant, and a user if they are none yet: without a password, which they
+    are given later. Safe to run twice. Raises ``ValidationError`` for an address that is none.
+
+    A receiver of ``tenancy.provisioning.tenant_created``.
+    """
+    with control_atomic():
+        try:
+            user, is_new = User.objects.get_by_natural_key(owner), False
+        except User.DoesNotExist:
+            user, is_new = User.objects.create_user(owner), True
+        Membership.objects.update_or_create(user=user, tenant_id=tenant.id, defaults={"role": Role.OWNER})
+    return f"{user.email} is its owner" + (", and has no password yet" if is_new else "")
