@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from django.db import models, router
-from django.db.models.base import ModelBase
-from django.db.models.signals import class_prepared, pre_save
+from django.db.models.base import ModelBase, ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import class_prepared, post_init, pre_init, pre_save
 from django.dispatch import receiver
 
 from tenancy import memory
@@ -119,13 +122,17 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
         super().validate_constraints(exclude=exclude)
 
 
+#: What of a class has a say in how its objects come to be and to their values.
+_MAKING = {"__init__", "__new__", "__setattr__"}
+
+
 def _is_plain(model: type[models.Model]) -> bool:
     """Whether no class but ours and Django's says how its objects are made. Only then may the way from ours
     to Django's be cut short: a mixin may stand in between."""
     own = {TenantModel, *models.Model.__mro__}
     for base in model.__mro__:
         made = vars(base).get("from_db")
-        if base not in own and ("__init__" in vars(base) or (made and not isinstance(made, _FastRows))):
+        if base not in own and (_MAKING & vars(base).keys() or (made and not isinstance(made, _FastRows))):
             return False
     return True
 
@@ -141,25 +148,43 @@ _stock_init: Any = models.Model.__init__
 
 
 def _read_rows_fast(model: Any) -> None:
-    """Give a class a ``from_db`` that knows it, and how many columns it has. What that spares for each row
-    pays for the guard that looks at each."""
-    columns = -1
+    """Give a class a ``from_db`` that knows it, and its columns. What that spares for each row pays for the
+    guard that looks at each.
+
+    Django sets a row's values one by one, for each may be set in a way of its own. Where all are of the plain
+    kind, which puts them into ``__dict__``, and nobody is told of new objects, they go there at once.
+    """
+    names: list[str] = []
+    is_simple = False
 
     def from_db(cls: Any, db: str | None, field_names: Any, values: Any) -> Any:
-        nonlocal columns
-        if cls is not model or len(values) != columns:
-            if columns >= 0 or cls is not model:
+        nonlocal names, is_simple
+        if cls is not model or len(values) != len(names):
+            if names or cls is not model:
                 return super(model, cls).from_db(db, field_names, values)
-            columns = len(model._meta.concrete_fields)  # only now: relations have to be resolved for it
+            # Only now: relations have to be resolved for it.
+            names = [field.attname for field in model._meta.concrete_fields]
+            is_simple = all(_is_set_simply(model, name) for name in names)
             return from_db(cls, db, field_names, values)
         new = _new(cls)
-        _stock_init(new, *values)
-        state = new._state
+        if is_simple and not pre_init.receivers and not post_init.receivers:
+            own = new.__dict__
+            own["_state"] = state = ModelState()
+            own.update(zip(names, values, strict=True))
+        else:
+            _stock_init(new, *values)
+            state = new._state
         state.adding = False
         state.db = db
         return new
 
     model.from_db = _FastRows(from_db)
+
+
+def _is_set_simply(model: Any, name: str) -> bool:
+    """Whether to set the attribute of a new object is to put the value into its ``__dict__``. Private API,
+    read in Django 5.2.19 (``django/db/models/query_utils.py``, ``fields/related_descriptors.py``)."""
+    return type(inspect.getattr_static(model, name)) in (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
 @receiver(class_prepared)

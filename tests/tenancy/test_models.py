@@ -9,6 +9,7 @@ import uuid
 import pytest
 from django.core import serializers
 from django.db import models
+from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
 from tenancy import memory
@@ -199,6 +200,92 @@ def test_a_mixin_is_asked_wherever_it_stands(labels, before):
         assert tracking(name="new").made
         read = tracking.objects.get()
         assert (read.made, read.was_read, read.name) == (True, True, "of acme")
+
+
+def as_read(model):
+    with tenant_context("acme"):
+        return model.objects.get()
+
+
+def as_django_reads(model):
+    """The same row, made by Django's own ``from_db``."""
+    with tenant_context("acme"):
+        values = model.objects.values_list(*(field.attname for field in model._meta.concrete_fields)).get()
+    fields = [field.attname for field in model._meta.concrete_fields]
+    return models.Model.from_db.__func__(model, "acme", fields, values)
+
+
+@pytest.fixture
+def tool(labels):
+    (maker, _) = twins(Maker, ["acme", "globex"], name="m")
+    with tenant_context("acme"):
+        return SharpTool.objects.create(name="saw", maker=maker, note="n")
+
+
+@pytest.mark.parametrize("model", [Label, Maker, Tool, SharpTool])
+def test_an_object_that_is_read_is_what_django_would_have_made(tool, model):
+    ours, theirs = as_read(model), as_django_reads(model)
+    left, right = ({**vars(one), "_state": dict(vars(one._state))} for one in (ours, theirs))
+    right.pop("_made_for", None)
+    right["_state"].pop("fields_cache", None)  # made where it is first asked for, and empty
+    assert left == right
+    assert list(vars(ours)) == [name for name in vars(theirs) if name != "_made_for"]
+
+
+def test_receivers_are_told_of_objects_that_are_read(labels):
+    told = []
+
+    def receive(sender, instance, **kwargs):
+        told.append((sender, instance.name))
+
+    post_init.connect(receive, sender=Label)
+    try:
+        as_read(Label)
+    finally:
+        post_init.disconnect(receive, sender=Label)
+    assert told == [(Label, "of acme")]
+
+
+@isolate_apps("tests.workshop")
+@pytest.mark.parametrize("name", ["__new__", "__setattr__"])
+def test_a_class_that_has_a_say_in_how_its_objects_are_made_is_asked(labels, name):
+    asked = []
+
+    def new(cls, *args, **kwargs):
+        asked.append(cls)
+        return object.__new__(cls)
+
+    def set_attribute(self, attribute, value):
+        asked.append(attribute)
+        object.__setattr__(self, attribute, value)
+
+    meta = type("Meta", (), {"app_label": "workshop", "managed": False, "db_table": Label._meta.db_table})
+    fields = {"name": models.CharField(max_length=50), "__module__": __name__, "Meta": meta}
+    fields["id"] = models.UUIDField(primary_key=True)
+    fields[name] = {"__new__": new, "__setattr__": set_attribute}[name]
+    asking = type("Asking", (TenantModel,), fields)
+    asked.clear()
+    assert as_read(asking).name == "of acme"
+    assert asked
+
+
+@isolate_apps("tests.workshop")
+def test_a_field_that_is_set_in_a_way_of_its_own_is_set_so(labels):
+    class Shouted:
+        def __get__(self, instance, owner=None):
+            return self if instance is None else vars(instance)["name"]
+
+        def __set__(self, instance, value):
+            vars(instance)["name"] = value.upper()
+
+    class ShoutedField(models.CharField):
+        def descriptor_class(self, field):
+            return Shouted()
+
+    meta = type("Meta", (), {"app_label": "workshop", "managed": False, "db_table": Label._meta.db_table})
+    fields = {"name": ShoutedField(max_length=50), "id": models.UUIDField(primary_key=True)}
+    shouting = type("Shouting", (TenantModel,), fields | {"__module__": __name__, "Meta": meta})
+    assert as_read(shouting).name == "OF ACME"
 
 
 def test_a_deserialised_object_is_saved_for_its_own_tenant_only(labels):
