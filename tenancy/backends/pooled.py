@@ -39,7 +39,7 @@ class PooledWrapper(Base):
     #: time. Set by ``tenancy.connections.maintenance`` only.
     maintenance = False
     #: And then, whether a missing SQLite file is made.
-    makes_file = False
+    makes_file = True
     #: It leads to another database than the tenant's entry says; see ``tenancy.connections.elsewhere``.
     is_elsewhere = False
 

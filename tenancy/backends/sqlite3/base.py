@@ -23,7 +23,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
         path = Path(params["database"])
-        if self.makes_file and not path.exists():
+        if self.maintenance and self.makes_file and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             # Made here, so that nobody else on the machine can read it from the first moment.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
