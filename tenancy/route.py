@@ -22,6 +22,7 @@ from django.db.migrations.migration import Migration
 from django.db.migrations.operations import (
     AddField,
     AlterField,
+    RemoveField,
     RunPython,
     RunSQL,
     SeparateDatabaseAndState,
@@ -139,15 +140,16 @@ class Route:
             raise NoRoute(f"Two migrations are the last ones of an app ({found}): `makemigrations --merge`.")
         #: What its ``django_migrations`` says, and what Django makes of that where migrations were squashed.
         self.recorded = frozenset(executor.recorder.applied_migrations())
-        self.applied = frozenset(loader.applied_migrations)
         plan = executor.migration_plan(target.resolve(loader))
+        # Later than the plan, for which Django may have to take squashed migrations apart.
+        self.applied = frozenset(loader.applied_migrations)
         self._full_plan = [m for m, _ in executor.migration_plan(loader.graph.leaf_nodes(), clean_start=True)]
         # Nothing of the database it was made over is kept.
         executor.connection = executor.recorder = executor.loader.connection = None
         self._executor = executor
         self.steps = tuple(Step(migration, backwards) for migration, backwards in self._in_order(plan))
         _require_reversible(self.steps)
-        self.segments = tuple(_segments(self.steps))
+        self.segments = tuple(_segments(self.steps, self._callers_when_undone()))
         #: Squashed migrations of which all parts are there at the end, and which are not recorded yet.
         self.replacements = tuple(self._replacements())
         #: Migrations of tenant apps that were applied and are not on disk: other code was here.
@@ -238,6 +240,24 @@ class Route:
                 known.mutate_state(state, preserve=False)
         return state
 
+    def _callers_when_undone(self) -> frozenset[Migration]:
+        """Those among the steps that give a field back whose default is called: the field as it was before
+        is in the models only."""
+        undone = {step.migration for step in self.steps if step.backwards}
+        if not undone:
+            return frozenset()
+        state = self._executor._create_project_state()
+        applied = self._applied_migrations()
+        found = set()
+        for known in self._full_plan:
+            if known in undone:
+                before = _fields_before(known.app_label, known.operations, state.clone())
+                if not all(map(_is_filled_alike, before)):
+                    found.add(known)
+            if known in applied:
+                known.mutate_state(state, preserve=False)
+        return frozenset(found)
+
     def _state_after(self) -> Any:
         undone = {step.migration for step in self.steps if step.backwards}
         made = self._applied_migrations() | {step.migration for step in self.steps if not step.backwards}
@@ -282,14 +302,18 @@ def _require_reversible(steps: Iterable[Step]) -> None:
                 raise IrreversibleError(f"Operation {operation} in {step.migration} is not reversible")
 
 
-def _segments(steps: Iterable[Step]) -> Iterator[Segment]:
+def _segments(steps: Iterable[Step], callers: frozenset[Migration]) -> Iterator[Segment]:
     """What can be repeated goes together, for it is the schema's alone. A migration that runs code of the
     project's, or SQL, has a transaction to itself as in Django: PostgreSQL alters no table on which a change
     of rows is pending."""
     together: list[Step] = []
     for step in steps:
         operations = list(_operations(step.migration))
-        is_repeatable = step.migration.atomic and all(map(_is_repeatable, operations))
+        is_repeatable = (
+            step.migration.atomic
+            and all(map(_is_repeatable, operations))
+            and not (step.backwards and step.migration in callers)
+        )
         if is_repeatable and not any(isinstance(operation, RunSQL) for operation in operations):
             together.append(step)
             continue
@@ -322,7 +346,9 @@ def _flat(operations: Iterable[Operation]) -> Iterator[Operation]:
 
 
 def _is_djangos(operation: Operation) -> bool:
-    return type(operation).__module__.startswith(_DJANGOS)
+    # ``CreateExtension`` also tells the driver of the types that it brings, for what runs after it.
+    is_extension = hasattr(operation, "extension_exists")
+    return type(operation).__module__.startswith(_DJANGOS) and not is_extension
 
 
 def _is_repeatable(operation: Operation) -> bool:
@@ -333,12 +359,24 @@ def _is_repeatable(operation: Operation) -> bool:
     """
     if isinstance(operation, RunPython) or not _is_djangos(operation):
         return False
-    if not isinstance(operation, AddField | AlterField):
-        return True
-    field = operation.field
+    return not isinstance(operation, AddField | AlterField) or _is_filled_alike(operation.field)
+
+
+def _is_filled_alike(field: Any) -> bool:
+    """Whether a row that has no value gets the same one in each database."""
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return False
     if not field.has_default():
         return True
     is_asked_in_djangos_way = type(field).get_default.__module__.startswith("django.")
     return is_asked_in_djangos_way and (field.default in _CONSTANT or not callable(field.default))
+
+
+def _fields_before(app_label: str, operations: Iterable[Operation], state: Any) -> Iterator[Any]:
+    """The fields that operations remove or alter, as they are until then."""
+    for operation in operations:
+        if type(operation) is SeparateDatabaseAndState:
+            yield from _fields_before(app_label, operation.database_operations, state.clone())
+        elif isinstance(operation, RemoveField | AlterField):
+            yield state.models[app_label, operation.model_name_lower].get_field(operation.name)
+        operation.state_forwards(app_label, state)

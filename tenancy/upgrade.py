@@ -84,7 +84,7 @@ class Upgrade:
         # A router of the project's own may give one tenant tables that another does not get.
         self.replay = replay and settings.DATABASE_ROUTERS == ["tenancy.routers.TenantRouter"]
         self.lock_timeout = lock_timeout
-        self._courses: dict[tuple[str, Standing], Course] = {}
+        self._courses: dict[tuple[str, int, Standing], Course] = {}
         self._lock = threading.Lock()
 
     def look(self, alias: str) -> tuple[Standing, Route | None]:
@@ -125,7 +125,9 @@ class Upgrade:
             return Upgraded(standing, course.route, way)
 
     def _course(self, connection: Any, standing: Standing) -> Course:
-        key = (connection.vendor, standing)
+        # What a server can do, Django knows from its version, and does not ask.
+        version = connection.get_database_version()[0]
+        key = (connection.vendor, version, standing)
         with self._lock:  # one at a time: what it takes is processor time
             if key not in self._courses:
                 route = Route(connection, self.target)
