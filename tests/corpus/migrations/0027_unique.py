@@ -1,0 +1,8 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("corpus", "0026_isbns")]
+    operations = [
+        migrations.AlterField("book", "isbn", models.CharField(max_length=20, null=True, unique=True))
+    ]
