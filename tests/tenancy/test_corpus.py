@@ -33,7 +33,8 @@ if ENGINE == "postgresql":
     APPS |= {"corpus_postgresql": "tests.corpus_postgresql", "postgres": "django.contrib.postgres"}
 TENANTS = ("acme", "globex", "initech")
 
-pytestmark = databases(*TENANTS, transaction=True)
+# The control plane too: an app that is installed looks at every connection that is open.
+pytestmark = databases("control", *TENANTS, transaction=True)
 
 #: Where Python is asked for a value, each database gets one of its own.
 CALLED = frozenset({("corpus_reader", "token"), ("corpus_reader", "joined")})
