@@ -1,7 +1,7 @@
 """The service with one guard switched off, and the test that is to notice.
 
 ``MUTANT=<name> pytest -p tests.isolation.mutants <test>`` runs a test against a mutant. Each change is made in
-memory, in that process only. ``docs/isolation.md`` lists them.
+memory, in that process only. ``docs/isolation.md`` lists them; ``laboratory.py`` tries them all, faster.
 """
 
 from __future__ import annotations

@@ -681,10 +681,12 @@ class TestAnAsyncRequest:
                 ended.set()
 
         async def then():
-            assert pool.idle_connections("acme") == 0
-            assert pool.open_connections("acme") == 1
-            await self.request(lambda: raws.append(raw_of("acme")))
-            go_on.set()
+            try:
+                assert pool.idle_connections("acme") == 0
+                assert pool.open_connections("acme") == 1
+                await self.request(lambda: raws.append(raw_of("acme")))
+            finally:
+                go_on.set()
             assert await asyncio.to_thread(ended.wait, 10)
 
         self.serve(self.view(work), begun=begun, then=then)
