@@ -140,11 +140,6 @@ class AsyncNative(Async):
             return _bare(exc)
 
 
-@pytest.fixture(autouse=True)
-def world() -> None:
-    refill()
-
-
 def refill() -> None:
     for tenant_id in TENANTS:
         empty(tenant_id)
@@ -155,9 +150,8 @@ def dumps() -> dict[str, Dump]:
     return {alias: Dump.of(alias) for alias in ("control", *TENANTS)}
 
 
-def check_cell(mode: Any, primitive: Any, where: str) -> None:
-    """Run one cell. Raises ``Failed`` with what is wrong about it."""
-    before = dumps()
+def check_cell(mode: Any, primitive: Any, where: str, before: dict[str, Dump]) -> dict[str, Dump]:
+    """Run one cell, and return what the databases are then. Raises ``Failed`` with what is wrong about it."""
     result = mode.run(primitive, CONTEXTS[where])
     if current_tenant() is not None:
         raise Failed(f"{where}: a tenant is left in context")
@@ -170,6 +164,7 @@ def check_cell(mode: Any, primitive: Any, where: str) -> None:
             raise Failed(f"{where}: it was not refused; {result!r}")
         if changed:
             raise Failed(f"{where}: it raised, and changed {changed}")
+    return after
 
 
 def _is_refusal(result: Any) -> bool:
@@ -192,12 +187,17 @@ def _must_work(primitive: Any, where: str, result: Any, changed: set[str]) -> No
 def check_row(mode: Any, primitive: Any) -> None:
     """All contexts of one primitive. Says of each that fails what is wrong."""
     faults = []
+    before: dict[str, Dump] = {}
+    after: dict[str, Dump] | None = None
     for where in CONTEXTS:
+        if after != before:  # at first, after a write and after a fault
+            refill()
+            before = dumps()
         try:
-            check_cell(mode, primitive, where)
+            after = check_cell(mode, primitive, where, before)
         except Failed as exc:
             faults.append(str(exc))
-        refill()
+            after = None
     assert not faults, "\n".join(faults)
 
 
