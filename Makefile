@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 8000
 DEBUG ?= 1
 export DEBUG
+# Every process of a suite loads the same modules: they are compiled once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 export PIP_CACHE_DIR := $(CURDIR)/$(VENV)/cache/pip

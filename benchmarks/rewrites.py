@@ -41,7 +41,7 @@ def versions(good: str, seed: int) -> list[bytes]:
         whole = (good + others).encode()
         if number % 2 == 0:
             broken = [
-                whole[: dice.randrange(len(whole))],
+                whole[: whole.index(b"}", dice.randrange(len(whole) - 2))],  # never at the end of a line
                 whole + b"  acme: {name: A, url: mysql://x/y}\n",
                 whole + b"\xff\xfe",
                 whole.replace(b"name:", b"nmae:", 1),
