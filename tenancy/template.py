@@ -60,7 +60,7 @@ class Template:
     def copy_file(self, tenant: Tenant) -> bool:
         """Make the tenant's SQLite file. Returns False where there is one by now; that is left alone."""
         path = Path(tenant.database["NAME"])
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = self._file(tenant).read_bytes()
         draft = path.with_name(f".{path.name}.{token_hex(8)}.new")
         try:

@@ -24,8 +24,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         params: dict[str, Any] = super().get_connection_params()
         path = Path(params["database"])
         if self.maintenance and self.makes_file and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             # Made here, so that nobody else on the machine can read it from the first moment.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         # mode=rw: a missing file is a tenant that is unavailable, not a new and empty one.
         params["database"] = f"file:{urllib.parse.quote(str(path))}?mode=rw"
