@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from tenancy.tenant import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One gap in a tenant's border. ``code`` is for machines and never changes; ``text`` names no other
-    tenant and no secret, and says what to do."""
+    """Something that is wrong. ``code`` is for machines and never changes; ``text`` says what to do, holds no
+    secret and, of a tenant's border, names no other tenant."""
 
     code: str
     text: str
+    #: It may be so on purpose.
+    is_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +189,9 @@ _TEXTS_OF_FILES = {
 }
 
 
-def in_postgresql(tenant: Tenant) -> list[Finding]:
-    """Asked over the tenant's own connection: what its role sees of itself and of others."""
-    around = roles.neighbours(tenant)
+def in_postgresql(tenant: Tenant, around: Collection[Tenant]) -> list[Finding]:
+    """Asked over the tenant's own connection: what its role sees of itself and of others. ``around`` are the
+    other tenants of its database."""
     schema = str(tenant.database["SCHEMA"])
     values: dict[str, Any] = {
         "schema": schema,

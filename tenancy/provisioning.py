@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -176,14 +177,17 @@ def harden(tenant: Tenant, superuser_url: str) -> list[str]:
     return roles.reconcile(tenant, superuser_url)
 
 
-def verify(tenant: Tenant) -> list[Finding]:
+def verify(tenant: Tenant, neighbours: Collection[Tenant] | None = None) -> list[Finding]:
     """What is wrong with the border around the tenant's data; nothing when all is well. Changes nothing.
 
     Asks over the tenant's own connection (call it outside other tenants' contexts), and looks at the file of
-    an SQLite tenant. It sees what the tenant's role may see, which is all but the password. Raises
+    an SQLite tenant. It sees what the tenant's role may see, which is all but the password. Whoever knows
+    the other tenants of its database gives them as ``neighbours``; else the registry is searched. Raises
     ``DatabaseUnavailable`` when there is nothing to ask.
     """
-    return findings.in_sqlite(tenant) if tenant.engine == "sqlite3" else findings.in_postgresql(tenant)
+    if tenant.engine == "sqlite3":
+        return findings.in_sqlite(tenant)
+    return findings.in_postgresql(tenant, roles.neighbours(tenant) if neighbours is None else neighbours)
 
 
 def _tables_of_tenant_apps() -> set[str]:

@@ -47,9 +47,11 @@ class FleetVerb(Verb):
     timeout: float | None = None
     #: Whether it is for suspended tenants, too: they come back behind, if nobody migrates them.
     takes_suspended = False
+    #: What the help says of the names.
+    names, names_help = "TENANT", "Ids, or wildcards like 'eu-*'."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("tenants", nargs="*", metavar="TENANT", help="Ids, or wildcards like 'eu-*'.")
+        parser.add_argument("tenants", nargs="*", metavar=self.names, help=self.names_help)
         everybody = "Every tenant." if self.takes_suspended else "Every tenant that is not suspended."
         parser.add_argument("--all", action="store_true", help=everybody)
         parser.add_argument(
