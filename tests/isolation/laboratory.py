@@ -7,6 +7,7 @@ the process; the rest of this module runs in it.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import multiprocessing
@@ -126,6 +127,7 @@ class Forks:
             _, status = os.waitpid(pid, 0)
             return os.waitstatus_to_exitcode(status)
         self.is_fork = True
+        atexit._clear()  # what is registered is not a fork's to end; what it registers itself is
         faulthandler.register(signal.SIGALRM, file=os.dup(2), chain=True)
         signal.alarm(LIMIT)
         return None
@@ -187,9 +189,9 @@ def main(descriptor: str, folder: str, *files: str) -> int:
             raise
         traceback.print_exc()
     if forks.is_fork:
+        atexit._run_exitfuncs()
         sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)  # what is registered for the end is not the fork's to end
+        os._exit(status)  # nobody waits for Python to take down all that was loaded
     return status
 
 
