@@ -48,9 +48,15 @@ class Script:
 
     statements: list[Statement] = field(default_factory=list)
 
+    def is_one_message(self, connection: Any) -> bool:
+        """Whether it is sent as a whole, and so is a transaction by itself."""
+        asks = any(statement.answer is not None for statement in self.statements)
+        return connection.vendor == "postgresql" and not asks
+
     def run(self, connection: Any, first: Iterable[Statement] = (), last: Iterable[Statement] = ()) -> None:
-        """In the transaction that is open, with what this database gets before and after it. Raises
-        ``Differs``, and the database's errors."""
+        """In the transaction that is open, with what this database gets before and after it; one message
+        needs none (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT).
+        Raises ``Differs``, and the database's errors."""
         statements = [*first, *self.statements, *last]
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":

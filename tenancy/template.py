@@ -16,9 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 import django
-from django.apps import apps
 from django.conf import settings
-from django.db.models.signals import post_migrate, pre_migrate
 from psycopg2 import sql
 
 from tenancy import stamp
@@ -29,7 +27,7 @@ from tenancy.private_folder import PrivateFolder
 from tenancy.route import Target, is_impersonal
 from tenancy.superuser import Superuser
 from tenancy.tenant import Tenant
-from tenancy.upgrade import Upgrade
+from tenancy.upgrade import Upgrade, has_receivers
 
 #: A table by which a copy says that it is one: it stands there until the copy has its stamp.
 MARKER = "tenancy_template"
@@ -47,7 +45,7 @@ class Template:
 
     def is_possible(self) -> bool:
         """Whether every tenant gets the same of its migrations."""
-        return not _has_receivers() and all(map(is_impersonal, self._loader.disk_migrations.values()))
+        return not has_receivers() and all(map(is_impersonal, self._loader.disk_migrations.values()))
 
     def fingerprint(self) -> str:
         """Changes when, and only when, what the migrations say does, or Django."""
@@ -154,17 +152,6 @@ def _migrate(tenant: Tenant) -> None:
         cursor.execute(f"DROP TABLE {stamp.TABLE}")
         if connection.vendor == "postgresql":
             cursor.execute(f"CREATE TABLE {MARKER} ()")
-
-
-def _has_receivers() -> bool:
-    """Whether anybody but Django itself does something before or after migrations."""
-    return any(
-        not receiver.__module__.startswith("django.")
-        for signal in (pre_migrate, post_migrate)
-        for sender in apps.get_app_configs()
-        for receivers in signal._live_receivers(sender)  # those that wait, and those that do not
-        for receiver in receivers
-    )
 
 
 def _exists(cursor: Any, name: str) -> bool:

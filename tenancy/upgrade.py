@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import Error, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.timezone import now
 
 from tenancy import stamp
@@ -26,6 +29,8 @@ from tenancy.route import Passage, Route, Segment, Step, Target
 from tenancy.script import Differs, Recording, Script, Statement
 from tenancy.standing import Standing, read_standing
 from tenancy.transactions import atomic_on
+
+logger = logging.getLogger("tenancy.fleet")
 
 #: Faults of the database that go away by themselves: nothing is gained by going another way at once.
 _PASSING = (Fault.BUSY, Fault.UNAVAILABLE)
@@ -118,10 +123,12 @@ class Upgrade:
             course = self._course(connection, standing)
             if not course.route:
                 return Upgraded(standing, course.route, Way.NONE)
-            emit = _Signals(connection.alias, course.route)
-            emit.before()
+            emit = _Signals(connection.alias, course.route) if has_receivers() else None
+            if emit is not None:
+                emit.before()
             way = _Trip(connection, standing, course, replay=self.replay).go()
-            emit.after()
+            if emit is not None:
+                emit.after()
             return Upgraded(standing, course.route, way)
 
     def _course(self, connection: Any, standing: Standing) -> Course:
@@ -198,11 +205,17 @@ class _Trip:
         script = self.course.scripts.get(index) if self.replay else None
         if script is not None:
             try:
-                with self._together():
+                at_once = script.is_one_message(self.connection) and not self.connection.in_atomic_block
+                with nullcontext() if at_once else self._together():
                     self._replay(segment, script)
             except (Differs, Error) as exc:
                 if isinstance(exc, Error) and classify(exc) in _PASSING:
                     raise
+                logger.info(
+                    "'%s' did not take what another database got, and is migrated by the operations (%s).",
+                    self.connection.alias,
+                    type(exc).__name__ if isinstance(exc, Differs) else exc,
+                )
             else:
                 return Way.REPLAY
         if not (segment.is_repeatable and self._try_together(index, segment)):
@@ -320,6 +333,21 @@ class _Trip:
         with self.connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement.sql, statement.params)
+
+
+def has_receivers() -> bool:
+    """Whether anybody but Django itself does something before or after migrations. What Django does is about
+    content types and permissions, which live in the control plane.
+
+    Private API, read in Django 5.2.19 (``django/dispatch/dispatcher.py``): ``_live_receivers``.
+    """
+    return any(
+        not receiver.__module__.startswith("django.")
+        for signal in (pre_migrate, post_migrate)
+        for sender in apps.get_app_configs()
+        for receivers in signal._live_receivers(sender)  # those that wait, and those that do not
+        for receiver in receivers
+    )
 
 
 class _Signals:

@@ -1,0 +1,20 @@
+"""A database each, and stock ``migrate`` for one after the other; the router keeps tables of users out."""
+
+import os
+
+from benchmarks.comparators.common import *  # noqa: F403
+from benchmarks.comparators.common import database
+
+DATABASES = {
+    "default": database("single"),
+    **{f"l{number:05}": database(f"l{number:05}") for number in range(int(os.environ["BENCH_TENANTS"]))},
+}
+DATABASE_ROUTERS = ["benchmarks.comparators.loop.Router"]
+MIGRATION_MODULES = {"catalog": "benchmarks.fleet_migrations"}
+
+
+class Router:
+    """Which tables are made where, as Django's documentation has it."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: object) -> bool:
+        return (db == "default") is (app_label != "catalog")
