@@ -27,6 +27,8 @@ SCHEMAS = 100
 CASES = {"first": "first migrate", "nothing": "nothing to do", "column": "add a column"}
 #: How many times as long as bare SQL ours may take; how much longer the loop has to; and django-tenants.
 GOALS = {"first": (1.3, 10, 8), "nothing": (1.3, 8, None), "column": (1.3, 8, None)}
+#: The code before the column, and with it.
+CODE = ("catalog.migrations", "benchmarks.fleet_migrations")
 #: Bytes that have to be free: a batch of each, and the server's log of what it wrote.
 ROOM = 6 * 2**30
 
@@ -36,12 +38,19 @@ def run(stage: Stage, reporter: Reporter) -> Result:
         raise SystemExit(f"The fleet needs {ROOM // 2**30} GiB of disk in {stage.folder.parent}.")
     stage.guests("ours")  # makes the control plane
     environment = stage.environment("benchmarks.fleet_settings", TENANTS_FILE=_tenants_file(stage))
-    plain = stage.environment("benchmarks.comparators.loop", BENCH_TENANTS=str(BATCHES * SLOW))
+    # Stock migrate goes to where its code is: one process has the code before the column, one has it with it.
+    before, after = (
+        stage.environment(
+            "benchmarks.comparators.loop", BENCH_TENANTS=str(BATCHES * SLOW), BENCH_MIGRATIONS=module
+        )
+        for module in CODE
+    )
     stage.execute("postgres", f"CREATE DATABASE {name_of('a', 0)}")
     with (
         Variant("ours", ["benchmarks.migrator", "ours", "f"], environment) as ours,
         Variant("bare SQL", ["benchmarks.migrator", "bare", "b"], environment) as bare,
-        Variant("loop", ["benchmarks.migrator", "loop", "l"], plain) as loop,
+        Variant("loop", ["benchmarks.migrator", "loop", "l"], before) as loop,
+        Variant("loop", ["benchmarks.migrator", "loop", "l"], after) as later,
     ):
         reporter.begin("Fleets, a batch at a time", BATCHES)
         found: dict[str, dict[str, list[float]]] = {name: {case: [] for case in CASES} for name in WAYS}
@@ -50,9 +59,9 @@ def run(stage: Stage, reporter: Reporter) -> Result:
             for number in range(BATCHES):
                 batch = _Batch(stage, number)
                 for case in CASES:
-                    turns = [(ours, "f", FAST), (bare, "b", FAST), (loop, "l", SLOW)]
+                    turns = [(ours, FAST), (bare, FAST), (later if case == "column" else loop, SLOW)]
                     dice.shuffle(turns)
-                    for variant, _, count in turns:
+                    for variant, count in turns:
                         seconds = variant.look(case, number * count, count)
                         found[variant.name][case].append(seconds / count * 1000)
                 batch.drop()
@@ -84,10 +93,11 @@ class _Batch:
 def _schemas(stage: Stage, reporter: Reporter) -> dict[str, list[float]]:
     reporter.begin("django-tenants", 1)
     stage.guests("schemas")
-    environment = stage.environment("benchmarks.comparators.fleet")
-    with Variant("django-tenants", ["benchmarks.migrator", "schemas", "s"], environment) as variant:
-        variant.look("prepare", 0, SCHEMAS)
-        found = {case: [variant.look(case, 0, SCHEMAS) / SCHEMAS * 1000] for case in CASES}
+    found: dict[str, list[float]] = {}
+    for module, cases in zip(CODE, (("prepare", "first", "nothing"), ("column",)), strict=True):
+        environment = stage.environment("benchmarks.comparators.fleet", BENCH_MIGRATIONS=module)
+        with Variant("django-tenants", ["benchmarks.migrator", "schemas", "s"], environment) as variant:
+            found |= {case: [variant.look(case, 0, SCHEMAS) / SCHEMAS * 1000] for case in cases}
     reporter.step()
     return found
 

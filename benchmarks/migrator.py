@@ -19,7 +19,7 @@ from benchmarks.instrument import answer
 
 #: Databases at a time, in each way that can.
 JOBS = 4
-FIRST, ALL = "0001_initial", None
+FIRST = "0001_initial"
 
 Case = Callable[[int, int], float]
 
@@ -66,19 +66,14 @@ def loop(letter: str) -> dict[str, Case]:
     """Stock ``migrate`` for each, in one process."""
     from django.core.management import call_command
 
-    def migrate(name: str | None, first: int, count: int) -> float:
+    def migrate(first: int, count: int) -> float:
         def work() -> None:
             for number in range(first, first + count):
-                words = ["catalog", name] if name else []
-                call_command("migrate", *words, database=name_of(letter, number), verbosity=0)
+                call_command("migrate", database=name_of(letter, number), verbosity=0)
 
         return _timed(work)
 
-    return {
-        "first": partial(migrate, FIRST),
-        "nothing": partial(migrate, FIRST),
-        "column": partial(migrate, ALL),
-    }
+    return dict.fromkeys(("first", "nothing", "column"), migrate)
 
 
 def bare(letter: str) -> dict[str, Case]:
@@ -146,21 +141,13 @@ def schemas(letter: str) -> dict[str, Case]:
                 cursor.execute(f"CREATE SCHEMA {name}")
         return 0.0
 
-    def migrate(name: str | None, first: int, count: int) -> float:
-        words = {"app_label": "catalog", "migration_name": name} if name else {}
+    def migrate(first: int, count: int) -> float:
         connections.close_all()
         return _timed(
-            lambda: call_command(
-                "migrate_schemas", tenant=True, executor="multiprocessing", verbosity=0, **words
-            )
+            lambda: call_command("migrate_schemas", tenant=True, executor="multiprocessing", verbosity=0)
         )
 
-    return {
-        "prepare": prepare,
-        "first": partial(migrate, FIRST),
-        "nothing": partial(migrate, FIRST),
-        "column": partial(migrate, ALL),
-    }
+    return {"prepare": prepare, **dict.fromkeys(("first", "nothing", "column"), migrate)}
 
 
 WAYS = {"ours": ours, "loop": loop, "bare": bare, "schemas": schemas}

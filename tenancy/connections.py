@@ -215,9 +215,9 @@ def closed_after(alias: str) -> Iterator[None]:
 
 
 @contextmanager
-def maintenance(alias: str, *, makes_file: bool = True) -> Iterator[Any]:
+def maintenance(alias: str, *, makes_file: bool = True, patience: float = 30.0) -> Iterator[Any]:
     """A connection that may make its SQLite file and whose statements have no time limit; also to a tenant
-    that may only be read.
+    that may only be read. A lock is waited for ``patience`` seconds.
 
     For migrations and provisioning. It is opened new and closed after, so that its settings reach
     nobody else.
@@ -225,12 +225,12 @@ def maintenance(alias: str, *, makes_file: bool = True) -> Iterator[Any]:
     connection = connections[alias]
     wrapper = cast(TenancyWrapper, connection)
     close(alias)
-    before = wrapper.maintenance, wrapper.makes_file
-    wrapper.maintenance, wrapper.makes_file = True, makes_file
+    before = wrapper.maintenance, wrapper.makes_file, wrapper.patience
+    wrapper.maintenance, wrapper.makes_file, wrapper.patience = True, makes_file, patience
     try:
         yield connection
     finally:
-        wrapper.maintenance, wrapper.makes_file = before
+        wrapper.maintenance, wrapper.makes_file, wrapper.patience = before
         close(alias)
 
 

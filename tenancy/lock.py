@@ -6,69 +6,89 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from django.conf import settings
+from django.db import Error
 
+from tenancy.backends.faults import Fault, classify
 from tenancy.exceptions import DatabaseBusy
 
 #: Of our own among the keys of advisory locks; the other half is the schema, for a database may hold several.
 _KEY = 0x746E616E
-#: Seconds between two looks at a lock that somebody else has.
+#: Seconds between two looks at a file's lock that somebody else has.
 _PAUSE = 0.05
 
 
-@contextmanager
-def database_lock(connection: Any, wait: float) -> Iterator[None]:
-    """Hold the lock of a maintenance connection's database, waiting ``wait`` seconds for it at most; and so
-    long, from here on, for a table that others use.
+class DatabaseLock:
+    """The lock of a maintenance connection's database; as a context manager it lets go of it at the end.
 
-    Raises ``DatabaseBusy`` when somebody else has it for longer. On PostgreSQL it is the session's, which is
-    one of our own (maintenance goes past a pooler), and ends with it. SQLite's files are one machine's, and
-    so is the lock: a file beside the compiled registry.
+    On PostgreSQL it is the session's, which is one of our own (maintenance goes past a pooler) and is waited
+    for as long as for any lock in it. It ends with the session: that saves the trip to unlock. SQLite's files
+    are one machine's, and so is the lock: a file beside the compiled registry, waited for ``wait`` seconds.
     """
-    attempt = _advisory if connection.vendor == "postgresql" else _flock
-    until = time.monotonic() + wait
-    while True:
-        with attempt(connection, wait) as is_ours:
-            if is_ours:
-                yield
+
+    def __init__(self, connection: Any, wait: float) -> None:
+        self.connection = connection
+        self.wait = wait
+        self.is_held = False
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.is_held = False
+        if self._descriptor is not None:
+            os.close(self._descriptor)  # unlocks, too
+            self._descriptor = None
+
+    def acquire(self, question: str = "") -> list[tuple[Any, ...]]:
+        """Take it, and return the rows of a question asked under it, in one trip to the server.
+
+        Raises ``DatabaseBusy`` when somebody else has it for too long, and what the question raises: then it
+        is held all the same.
+        """
+        if self.connection.vendor != "postgresql":
+            self._lock_file()
+        with self.connection.cursor() as cursor:
+            if self.connection.vendor == "postgresql":
+                lock = f"SELECT pg_advisory_lock({_KEY}, hashtext(current_schema()))"
+                try:
+                    cursor.execute(f"{lock};\n{question}" if question else lock)
+                except Error as exc:
+                    if classify(exc) is Fault.BUSY:
+                        raise self._busy() from exc
+                    self.is_held = True  # a session's lock outlives the transaction that failed
+                    raise
+                self.is_held = True
+            elif question:
+                cursor.execute(question)
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if question else []
+        return rows
+
+    def _busy(self) -> DatabaseBusy:
+        return DatabaseBusy(self.connection.alias, "somebody else migrates it")
+
+    def _lock_file(self) -> None:
+        folder = Path(settings.TENANCY_CACHE_DIR)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The file's own: whoever leads the alias elsewhere does not wait.
+        place = hashlib.sha256(os.path.realpath(self.connection.settings_dict["NAME"]).encode()).hexdigest()
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(folder / f"{self.connection.alias}-{place[:12]}.lock", flags, 0o600)
+        until = time.monotonic() + self.wait
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise self._busy() from None
+                time.sleep(_PAUSE)
+            else:
+                self.is_held = True
                 return
-        if time.monotonic() >= until:
-            raise DatabaseBusy(connection.alias, "somebody else migrates it")
-        time.sleep(_PAUSE)
-
-
-@contextmanager
-def _advisory(connection: Any, wait: float) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_lock(%s, hashtext(current_schema())), "
-            "set_config('lock_timeout', %s, false)",
-            [_KEY, f"{max(1, int(wait * 1000))}ms"],
-        )
-        is_ours = bool(cursor.fetchone()[0])
-    # Maintenance closes the connection, and the lock goes with it: that saves the trip to unlock.
-    yield is_ours
-
-
-@contextmanager
-def _flock(connection: Any, wait: float) -> Iterator[bool]:
-    folder = Path(settings.TENANCY_CACHE_DIR)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    # The file's own: whoever leads the alias elsewhere does not wait.
-    place = hashlib.sha256(os.path.realpath(connection.settings_dict["NAME"]).encode()).hexdigest()[:12]
-    descriptor = os.open(folder / f"{connection.alias}-{place}.lock", flags, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)  # unlocks, too

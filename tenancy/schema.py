@@ -19,11 +19,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from tenancy import stamp
 from tenancy.exceptions import DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.loader import PlaneMigrationLoader
-from tenancy.lock import database_lock
+from tenancy.lock import DatabaseLock
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias
 
 #: Seconds that ``migrate`` by hand waits for whoever else migrates the database, and for tables in use.
-_PATIENCE = 30.0
+PATIENCE = 30.0
 
 
 def needs_stamp(connection: Any) -> bool:
@@ -100,7 +100,8 @@ class PlaneMigrationExecutor(MigrationExecutor):
         if not plan or plane_of_alias(self.connection.alias) is not Plane.TENANT:
             return super().migrate(targets, plan, *args, **kwargs)
         seen = set(self.recorder.applied_migrations())
-        with database_lock(self.connection, _PATIENCE):
+        with DatabaseLock(self.connection, PATIENCE) as lock:
+            lock.acquire()
             if set(self.recorder.applied_migrations()) != seen:
                 raise DatabaseBusy(self.connection.alias, "somebody else migrated it just now; run it again")
             return super().migrate(targets, plan, *args, **kwargs)

@@ -47,20 +47,15 @@ def has_schema(connection: Any) -> bool:
         return bool(cursor.fetchone()[0] == schema)
 
 
-def read_history(connection: Any) -> list[tuple[str, str | None, str | None, str | None]]:
-    """For each migration that was applied: the owner in the stamp, the current schema (None where the entry
-    names none), the migration's app and name, which are None where there was none. Empty: the stamp is.
-
-    One query, which fails where a table is missing.
+def history_question(connection: Any) -> str:
+    """A query for each migration that was applied: the owner in the stamp, the current schema (NULL where the
+    entry names none), the migration's app and name, which are NULL where there was none. No row: the stamp is
+    empty. It fails where a table is missing.
     """
     current = "current_schema()" if connection.settings_dict.get("SCHEMA") else "NULL"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT s.tenant_id, {current}, m.app, m.name "
-            f"FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
-        )
-        rows: list[tuple[str, str | None, str | None, str | None]] = cursor.fetchall()
-    return rows
+    return (
+        f"SELECT s.tenant_id, {current}, m.app, m.name FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
+    )
 
 
 def shake_hands(connection: Any) -> None:
@@ -72,7 +67,9 @@ def shake_hands(connection: Any) -> None:
     """
     alias = connection.alias
     schema = connection.settings_dict.get("SCHEMA")
-    rows = read_history(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(history_question(connection))
+        rows = cursor.fetchall()
     if not rows:
         raise TenantMigrating(alias, "has an empty stamp")
     if {row[0] for row in rows} != {alias}:

@@ -11,6 +11,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tenancy import stamp
 from tenancy.backends.faults import Fault, classify
 from tenancy.loader import MigrationKey
+from tenancy.lock import DatabaseLock
 from tenancy.schema import needs_stamp
 
 
@@ -24,11 +25,18 @@ class Standing:
     is_bare: bool = False
 
 
-def read_standing(connection: Any) -> Standing:
-    """Changes nothing. Raises ``StampMismatch`` for a database that is someone else's, ``UnstampedDatabase``
-    for one with tables and no stamp, ``SchemaMissing``, and the database's own errors."""
+def read_standing(connection: Any, lock: DatabaseLock | None = None) -> Standing:
+    """Changes nothing; takes the lock, if one is given. Raises ``StampMismatch`` for a database that is
+    someone else's, ``UnstampedDatabase`` for one with tables and no stamp, ``SchemaMissing``, and the
+    database's own errors."""
+    question = stamp.history_question(connection)
     try:
-        rows = stamp.read_history(connection)
+        if lock is not None:
+            rows = lock.acquire(question)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(question)
+                rows = cursor.fetchall()
     except Error as exc:
         if classify(exc) is not Fault.MIGRATING:
             raise

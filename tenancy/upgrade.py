@@ -24,7 +24,7 @@ from tenancy.backends.faults import Fault, classify
 from tenancy.connections import maintenance
 from tenancy.exceptions import DatabaseBusy
 from tenancy.loader import MigrationKey
-from tenancy.lock import database_lock
+from tenancy.lock import DatabaseLock
 from tenancy.route import Passage, Route, Segment, Step, Target
 from tenancy.script import Differs, Recording, Script, Statement
 from tenancy.standing import Standing, read_standing
@@ -90,6 +90,7 @@ class Upgrade:
         self.replay = replay and settings.DATABASE_ROUTERS == ["tenancy.routers.TenantRouter"]
         self.lock_timeout = lock_timeout
         self._courses: dict[tuple[str, int, Standing], Course] = {}
+        self._expects_work = False
         self._lock = threading.Lock()
 
     def look(self, alias: str) -> tuple[Standing, Route | None]:
@@ -108,28 +109,33 @@ class Upgrade:
         it, or an exception against it. Raises ``Deferred`` while another goes the same way for the first
         time.
         """
-        with maintenance(alias) as connection:
-            standing = read_standing(connection)
+        with (
+            maintenance(alias, patience=self.lock_timeout) as connection,
+            DatabaseLock(connection, self.lock_timeout) as lock,
+        ):
+            # One trip less, where the last one had something to do; else nobody's lock is taken for nothing.
+            standing = read_standing(connection, lock if self._expects_work else None)
             course = self._course(connection, standing)
+            self._expects_work = bool(course.route)
             if not course.route:
                 return Upgraded(standing, course.route, Way.NONE)
             with _admitted(admit), self._first_time(course):
-                return self._go(connection, standing)
+                if not lock.is_held:
+                    # Whoever had it before us may have done the work.
+                    standing = read_standing(connection, lock)
+                    course = self._course(connection, standing)
+                    if not course.route:
+                        return Upgraded(standing, course.route, Way.NONE)
+                return self._go(connection, standing, course)
 
-    def _go(self, connection: Any, standing: Standing) -> Upgraded:
-        with database_lock(connection, self.lock_timeout):
-            # Whoever had it before us may have done the work.
-            standing = read_standing(connection)
-            course = self._course(connection, standing)
-            if not course.route:
-                return Upgraded(standing, course.route, Way.NONE)
-            emit = _Signals(connection.alias, course.route) if has_receivers() else None
-            if emit is not None:
-                emit.before()
-            way = _Trip(connection, standing, course, replay=self.replay).go()
-            if emit is not None:
-                emit.after()
-            return Upgraded(standing, course.route, way)
+    def _go(self, connection: Any, standing: Standing, course: Course) -> Upgraded:
+        emit = _Signals(connection.alias, course.route) if has_receivers() else None
+        if emit is not None:
+            emit.before()
+        way = _Trip(connection, standing, course, replay=self.replay).go()
+        if emit is not None:
+            emit.after()
+        return Upgraded(standing, course.route, way)
 
     def _course(self, connection: Any, standing: Standing) -> Course:
         # What a server can do, Django knows from its version, and does not ask.

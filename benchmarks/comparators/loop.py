@@ -10,7 +10,7 @@ DATABASES = {
     **{f"l{number:05}": database(f"l{number:05}") for number in range(int(os.environ["BENCH_TENANTS"]))},
 }
 DATABASE_ROUTERS = ["benchmarks.comparators.loop.Router"]
-MIGRATION_MODULES = {"catalog": "benchmarks.fleet_migrations"}
+MIGRATION_MODULES = {"catalog": os.environ["BENCH_MIGRATIONS"]}
 
 
 class Router:

@@ -40,6 +40,8 @@ class PooledWrapper(Base):
     maintenance = False
     #: And then, whether a missing SQLite file is made.
     makes_file = True
+    #: And how many seconds a lock is waited for: it must not queue for ever behind a busy table.
+    patience = 30.0
     #: It leads to another database than the tenant's entry says; see ``tenancy.connections.elsewhere``.
     is_elsewhere = False
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connections, migrations
+from django.db import connections, migrations
 
 from catalog.models import Category
 from tenancy import rollout
@@ -18,7 +18,7 @@ from tenancy.context import current_tenant, tenant_context
 from tenancy.exceptions import DatabaseBusy
 from tenancy.fleet import each_tenant
 from tenancy.ledger.models import Entry, Run
-from tenancy.lock import database_lock
+from tenancy.lock import DatabaseLock
 from tenancy.registry import get_registry
 from tenancy.rollout import Gate, Halted, Rollout
 from tenancy.route import Target
@@ -230,7 +230,8 @@ def test_when_too_many_failed_nobody_else_is_begun(behind):
 
 
 def test_a_tenant_that_somebody_else_migrates_is_named(behind):
-    with another_session("globex") as other, database_lock(other, 1.0):
+    with another_session("globex") as other, DatabaseLock(other, 1.0) as lock:
+        lock.acquire()
         code, _, err = tenants("migrate", "--all", "--lock-timeout", "0.1", "--retries", "0")
     assert code == 1
     assert (
@@ -241,9 +242,10 @@ def test_a_tenant_that_somebody_else_migrates_is_named(behind):
 
 
 def test_migrate_by_hand_waits_for_it_too(behind, monkeypatch):
-    monkeypatch.setattr("tenancy.schema._PATIENCE", 0.1)
+    monkeypatch.setattr("tenancy.schema.PATIENCE", 0.1)
     held = pytest.raises(CommandError, match="somebody else migrates it")
-    with another_session("globex") as other, database_lock(other, 1.0), held:
+    with another_session("globex") as other, DatabaseLock(other, 1.0) as lock, held:
+        lock.acquire()
         call_command("migrate", database="globex", verbosity=0)
     call_command("migrate", database="globex", verbosity=0)
 
@@ -252,16 +254,15 @@ def test_a_tenant_that_is_busy_is_tried_again_after_the_others(behind, monkeypat
     monkeypatch.setattr(rollout, "PAUSE", 0.1)
     chosen = list(get_registry())
     with another_session("acme") as other:
-        held = database_lock(other, 1.0)
-        held.__enter__()
+        lock = DatabaseLock(other, 1.0)
+        lock.acquire()
         order = []
         work = Rollout(Upgrade(Target(), lock_timeout=0.05), chosen, retries=20)
         for outcome in work.outcomes():
             order.append((outcome.tenant.id, outcome.is_ok))
             if len(order) == 2:
                 other.close()
-                with suppress(GeneratorExit, RuntimeError, DatabaseError):
-                    held.__exit__(None, None, None)
+                lock.__exit__(None, None, None)
     assert order == [("globex", True), ("initech", True), ("acme", True)]
 
 

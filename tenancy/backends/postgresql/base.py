@@ -29,12 +29,6 @@ LIMITS = {
     "lock_timeout": 2_000,
     "idle_in_transaction_session_timeout": 30_000,
 }
-# A migration may take as long as it needs, but must not queue for ever behind a busy table.
-_MAINTENANCE_LIMITS = {
-    "statement_timeout": 0,
-    "lock_timeout": 30_000,
-    "idle_in_transaction_session_timeout": 0,
-}
 #: Seconds that may go to the name of a host without being missed for connecting to it.
 _UNHURRIED = 0.1
 #: Milliseconds for a server to end a session. One that is there needs one or two.
@@ -104,7 +98,9 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         params: dict[str, Any] = base.DatabaseWrapper.get_connection_params(source)
         params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
         if not self.pooled:
-            limits = _MAINTENANCE_LIMITS if self.maintenance else LIMITS
+            # A migration may take as long as it needs.
+            limits = dict.fromkeys(LIMITS, 0) | {"lock_timeout": max(1, int(self.patience * 1000))}
+            limits = limits if self.maintenance else LIMITS
             # The zone as Django wants it: it would be set by a statement otherwise, with a trip of its own.
             start = {"search_path": settings["SCHEMA"], "TimeZone": self.timezone_name, **limits}
             if self.read_only:

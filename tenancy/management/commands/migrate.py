@@ -7,6 +7,7 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
 
+from tenancy import schema
 from tenancy.connections import maintenance
 from tenancy.exceptions import DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.management.alias import AliasCommand
@@ -21,7 +22,7 @@ class Command(AliasCommand, StockCommand):
         self.refuse_other_plane(alias, options.get("app_label"))
         # Looking makes no file and takes no longer than anything else may.
         looks = options["plan"] or options["check_unapplied"]
-        with nullcontext() if looks else maintenance(alias):
+        with nullcontext() if looks else maintenance(alias, patience=schema.PATIENCE):
             try:
                 super().handle(*args, **options)
             except (DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
