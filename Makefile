@@ -94,6 +94,10 @@ bench: $(VENV)/bench.done  ## Time requests beside other ways to serve tenants (
 bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (three minutes)
 	@$(BIN)/python -m benchmarks faults $(BENCH_ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: $(VENV)/bench.done  ## What migrating and provisioning a fleet costs, and what a crash leaves (six minutes)
+	@$(BIN)/python -m benchmarks fleet provision crashes $(BENCH_ARGS)
+
 .PHONY: bench-endurance
 bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenants: does anything grow? (40 minutes)
 	@$(BIN)/python -m benchmarks rewrites endurance $(BENCH_ARGS)

@@ -13,7 +13,18 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from benchmarks import endurance, faults, fleet, growth, guards, requests, rewrites, zipf
+from benchmarks import (
+    crashes,
+    endurance,
+    faults,
+    fleet,
+    growth,
+    guards,
+    provision,
+    requests,
+    rewrites,
+    zipf,
+)
 from benchmarks.progress import Reporter
 from benchmarks.result import Result
 from benchmarks.stage import Stage
@@ -28,6 +39,8 @@ PARTS: dict[str, Callable[[Stage, Reporter, argparse.Namespace], Result]] = {
     "rewrites": lambda stage, reporter, _: rewrites.run(stage, reporter),
     "endurance": lambda stage, reporter, options: endurance.run(stage, reporter, options.requests),
     "fleet": lambda stage, reporter, _: fleet.run(stage, reporter),
+    "provision": lambda stage, reporter, _: provision.run(stage, reporter),
+    "crashes": lambda stage, reporter, _: crashes.run(stage, reporter),
     "guards": lambda stage, reporter, _: guards.run(stage, reporter),
 }
 

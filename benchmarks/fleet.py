@@ -103,11 +103,15 @@ def _schemas(stage: Stage, reporter: Reporter) -> dict[str, list[float]]:
 
 
 def _tenants_file(stage: Stage) -> str:
-    folder = stage.folder / "fleet"
+    names = [name_of("a", 0), *(name_of("f", number) for number in range(BATCHES * FAST))]
+    return write_tenants(stage, "fleet", {name: f"{stage.base}/{name}" for name in names})
+
+
+def write_tenants(stage: Stage, what: str, urls: dict[str, str]) -> str:
+    """A tenants.yaml in a folder of its own; returns its path."""
+    folder = stage.folder / what
     folder.mkdir()
-    names = [name_of("a", 0)]
-    names += [name_of("f", number) for number in range(BATCHES * FAST)]
-    lines = [f"  {name}: {{name: 'Tenant {name}', url: '{stage.base}/{name}'}}\n" for name in names]
+    lines = [f"  {name}: {{name: 'Tenant {name}', url: '{url}'}}\n" for name, url in urls.items()]
     file = folder / "tenants.yaml"
     file.write_text("version: 1\ntenants:\n" + "".join(lines))
     return str(file)

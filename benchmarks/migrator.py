@@ -150,7 +150,57 @@ def schemas(letter: str) -> dict[str, Case]:
     return {"prepare": prepare, **dict.fromkeys(("first", "nothing", "column"), migrate)}
 
 
-WAYS = {"ours": ours, "loop": loop, "bare": bare, "schemas": schemas}
+def provision(letter: str) -> dict[str, Case]:
+    """A tenant with all that belongs to it, beside the database alone."""
+    import psycopg2
+
+    from tenancy.provisioning import provision
+    from tenancy.registry import get_registry
+    from tenancy.template import Template
+
+    host, url = os.environ["BENCH_HOST"], f"{os.environ['BENCH_BASE']}/postgres"
+    migrations = Template()
+    provision(get_registry().get(name_of(letter, 0)), url, migrations)  # makes the template
+
+    def tenants(first: int, count: int) -> float:
+        found = [get_registry().get(name_of(letter, number)) for number in range(first, first + count)]
+        return _timed(lambda: [provision(tenant, url, migrations) for tenant in found])
+
+    def databases(first: int, count: int) -> float:
+        def work() -> None:
+            for number in range(first, first + count):
+                connection = psycopg2.connect(host=host, user="postgres", dbname="postgres")
+                connection.autocommit = True
+                with connection.cursor() as cursor:
+                    cursor.execute(f"CREATE DATABASE {name_of('q', number)} TEMPLATE {template}")
+                connection.close()
+
+        return _timed(work)
+
+    connection = psycopg2.connect(host=host, user="postgres", dbname="postgres")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'tenancy_template_%'")
+        ((template,),) = cursor.fetchall()
+    connection.close()
+    return {"tenant": tenants, "database": databases}
+
+
+def files(letter: str) -> dict[str, Case]:
+    """SQLite: copies of a migrated file, and what a fleet of files takes."""
+    from tenancy.provisioning import provision
+    from tenancy.registry import get_registry
+    from tenancy.template import Template
+
+    template = Template()
+
+    def copy(first: int, count: int) -> float:
+        found = [get_registry().get(name_of("k", number)) for number in range(first, first + count)]
+        return _timed(lambda: [provision(tenant, None, template) for tenant in found])
+
+    return {"copy": copy} | ours(letter)
+
+
+WAYS = {"provision": provision, "files": files, "ours": ours, "loop": loop, "bare": bare, "schemas": schemas}
 
 
 if __name__ == "__main__":

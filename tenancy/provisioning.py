@@ -21,13 +21,12 @@ from tenancy.database_url import identity
 from tenancy.exceptions import ForeignTables, NotHardened, StampMismatch, UnstampedDatabase
 from tenancy.findings import Finding
 from tenancy.registry import get_registry
-from tenancy.route import Target
 from tenancy.schema import table_names
 from tenancy.superuser import Superuser
 from tenancy.template import Template, finish_copy
 from tenancy.tenant import Tenant
 from tenancy.transactions import atomic_on
-from tenancy.upgrade import Upgrade, Way
+from tenancy.upgrade import Way
 
 #: A tenant was made for somebody; sent with ``tenant`` and ``owner``, an e-mail address. Receivers are the
 #: project's: they return a line about what they did, and raise ``ValidationError`` for an address that is
@@ -57,7 +56,9 @@ def adopt(tenant_id: str) -> bool:
     return True
 
 
-def provision(tenant: Tenant, superuser_url: str | None = None) -> list[str]:
+def provision(
+    tenant: Tenant, superuser_url: str | None = None, template: Template | None = None
+) -> list[str]:
     """Bring the tenant's database to where requests can be served, whatever is there of it: database or
     schema, role, ownership, grants, stamp, migrations.
 
@@ -66,24 +67,25 @@ def provision(tenant: Tenant, superuser_url: str | None = None) -> list[str]:
     has tables and no stamp of the tenant's is never touched.
 
     ``superuser_url`` names a superuser of the tenant's PostgreSQL server, as for ``harden``; without it there
-    has to be a database that the tenant's own role may migrate, and its rights are not looked at. Raises what
+    has to be a database that the tenant's own role may migrate, and its rights are not looked at. Whoever
+    provisions several gives a ``template`` for all of them, for it has read the migrations. Raises what
     ``harden`` does, ``DatabaseUnavailable``, and what migrations raise.
     """
+    template = template or Template()
     if tenant.engine == "sqlite3":
-        return _provision_file(tenant)
-    done = [] if superuser_url is None else _provision_database(tenant, superuser_url)
-    return done + _migrated(tenant)
+        return _provision_file(tenant, template)
+    done = [] if superuser_url is None else _provision_database(tenant, superuser_url, template)
+    return done + _migrated(tenant, template)
 
 
-def _provision_file(tenant: Tenant) -> list[str]:
+def _provision_file(tenant: Tenant, template: Template) -> list[str]:
     path = Path(tenant.database["NAME"])
     if path.exists():
         _require_no_strangers_file(tenant, path)
-        return _migrated(tenant)
-    template = Template()
-    if template.is_possible() and template.copy_file(tenant):
+        return _migrated(tenant, template)
+    if template.is_possible and template.copy_file(tenant):
         return ["made its file, from a template"]
-    return _migrated(tenant)
+    return _migrated(tenant, template)
 
 
 def _require_no_strangers_file(tenant: Tenant, path: Path) -> None:
@@ -97,12 +99,12 @@ def _require_no_strangers_file(tenant: Tenant, path: Path) -> None:
         raise UnstampedDatabase(tenant.id)
 
 
-def _provision_database(tenant: Tenant, superuser_url: str) -> list[str]:
+def _provision_database(tenant: Tenant, superuser_url: str, template: Template) -> list[str]:
     superuser = Superuser(tenant, superuser_url)
     roles.require_role_of_its_own(tenant, superuser)
     _require_same_server(tenant, superuser)
     with superuser.server() as cursor:
-        done = _make_database(tenant, superuser, cursor)
+        done = _make_database(tenant, superuser, cursor, template)
 
     def prepare(cursor: Any) -> list[str]:
         if tenant.database["SCHEMA"] != "public":
@@ -122,16 +124,15 @@ def _require_same_server(tenant: Tenant, superuser: Superuser) -> None:
         )
 
 
-def _make_database(tenant: Tenant, superuser: Superuser, cursor: Any) -> list[str]:
+def _make_database(tenant: Tenant, superuser: Superuser, cursor: Any, template: Template) -> list[str]:
     name = tenant.database["NAME"]
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
     if cursor.fetchone():
         return []
-    template = Template()
     statement, line = "CREATE DATABASE {name}", "made its database"
     values = {"name": sql.Identifier(name)}
     # A schema in a database that others will share has nothing to be copied from.
-    if tenant.database["SCHEMA"] == "public" and template.is_possible():
+    if tenant.database["SCHEMA"] == "public" and template.is_possible:
         statement, line = "CREATE DATABASE {name} TEMPLATE {template}", "made its database, from a template"
         values["template"] = sql.Identifier(template.database(tenant, superuser, cursor))
     try:
@@ -150,8 +151,8 @@ def _make_schema(tenant: Tenant, cursor: Any) -> list[str]:
     return ["made its schema"]
 
 
-def _migrated(tenant: Tenant) -> list[str]:
-    done = Upgrade(Target()).carry_out(tenant.id)
+def _migrated(tenant: Tenant, template: Template) -> list[str]:
+    done = template.upgrade.carry_out(tenant.id)
     if done.way is Way.NONE:
         return []
     count = len(done.steps)

@@ -11,17 +11,19 @@ import inspect
 import os
 import sqlite3
 from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import django
 from django.conf import settings
+from django.db.migrations.migration import Migration
 from psycopg2 import sql
 
 from tenancy import stamp
 from tenancy.connections import elsewhere, maintenance
-from tenancy.loader import PlaneMigrationLoader
+from tenancy.loader import MigrationKey, PlaneMigrationLoader
 from tenancy.planes import Plane
 from tenancy.private_folder import PrivateFolder
 from tenancy.route import Target, is_impersonal
@@ -38,19 +40,26 @@ _KEPT = 2
 
 
 class Template:
-    """What the migrations on disk make of an empty database."""
+    """What the migrations on disk make of an empty database. They are read once: one of these for a run."""
 
     def __init__(self) -> None:
-        self._loader = PlaneMigrationLoader(None, plane=Plane.TENANT)
+        #: What brings databases to where the code is, those that are no copies too.
+        self.upgrade = Upgrade(Target())
 
+    @cached_property
+    def _migrations(self) -> dict[MigrationKey, Migration]:
+        return PlaneMigrationLoader(None, plane=Plane.TENANT).disk_migrations
+
+    @cached_property
     def is_possible(self) -> bool:
         """Whether every tenant gets the same of its migrations."""
-        return not has_receivers() and all(map(is_impersonal, self._loader.disk_migrations.values()))
+        return not has_receivers() and all(map(is_impersonal, self._migrations.values()))
 
+    @cached_property
     def fingerprint(self) -> str:
         """Changes when, and only when, what the migrations say does, or Django."""
         found = hashlib.sha256(django.__version__.encode())
-        for key, migration in sorted(self._loader.disk_migrations.items()):
+        for key, migration in sorted(self._migrations.items()):
             found.update(repr(key).encode())
             found.update(Path(inspect.getfile(type(migration))).read_bytes())
         return found.hexdigest()[:12]
@@ -83,14 +92,14 @@ class Template:
 
     def _file(self, tenant: Tenant) -> Path:
         folder = PrivateFolder(Path(settings.TENANCY_CACHE_DIR))
-        path = folder.path / f"template-{self.fingerprint()}.sqlite3"
+        path = folder.path / f"template-{self.fingerprint}.sqlite3"
         if path.exists():
             return path
         with folder.locked("template.lock"):
             if not path.exists():
                 draft = folder.path / f".{path.name}.{token_hex(8)}"
                 with elsewhere(tenant.id, NAME=str(draft)):
-                    _migrate(tenant)
+                    self._migrate(tenant)
                 with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
                     # One file from here on, without a log beside it.
                     connection.execute("PRAGMA journal_mode = DELETE")
@@ -101,7 +110,7 @@ class Template:
     def database(self, tenant: Tenant, superuser: Superuser, cursor: Any) -> str:
         """The name of the template on the tenant's PostgreSQL server, made where there is none. ``cursor`` is
         one of the superuser's, outside of transactions."""
-        name = _NAME + self.fingerprint()
+        name = _NAME + self.fingerprint
         if _exists(cursor, name):
             return name
         cursor.execute("SET lock_timeout = 0")
@@ -119,13 +128,21 @@ class Template:
         draft = _DRAFT + token_hex(8)
         _execute(cursor, "CREATE DATABASE {}", draft)
         with elsewhere(tenant.id, **superuser.settings | {"NAME": draft, "SCHEMA": "public"}):
-            _migrate(tenant)
+            self._migrate(tenant)
         _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false", draft)
         _execute(cursor, "ALTER DATABASE {} RENAME TO {}", draft, name)
         for outdated in _named(cursor, _NAME)[:-_KEPT]:
             if outdated != name:
                 _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE false", outdated)
                 _execute(cursor, "DROP DATABASE IF EXISTS {}", outdated)
+
+    def _migrate(self, tenant: Tenant) -> None:
+        """The database that the tenant's alias leads to now, which then is nobody's."""
+        self.upgrade.carry_out(tenant.id)
+        with maintenance(tenant.id) as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE {stamp.TABLE}")
+            if connection.vendor == "postgresql":
+                cursor.execute(f"CREATE TABLE {MARKER} ()")
 
 
 def finish_copy(cursor: Any, tenant: Tenant) -> bool:
@@ -143,15 +160,6 @@ def finish_copy(cursor: Any, tenant: Tenant) -> bool:
     cursor.execute(f"{stamp.CREATE}; {stamp.INSERT}; DROP TABLE {MARKER}", [tenant.id])
     cursor.execute("SET LOCAL search_path = pg_catalog")
     return True
-
-
-def _migrate(tenant: Tenant) -> None:
-    """The database that the tenant's alias leads to now, which then is nobody's."""
-    Upgrade(Target()).carry_out(tenant.id)
-    with maintenance(tenant.id) as connection, connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE {stamp.TABLE}")
-        if connection.vendor == "postgresql":
-            cursor.execute(f"CREATE TABLE {MARKER} ()")
 
 
 def _exists(cursor: Any, name: str) -> bool:

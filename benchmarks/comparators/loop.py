@@ -5,9 +5,13 @@ import os
 from benchmarks.comparators.common import *  # noqa: F403
 from benchmarks.comparators.common import database
 
-DATABASES = {
-    "default": database("single"),
-    **{f"l{number:05}": database(f"l{number:05}") for number in range(int(os.environ["BENCH_TENANTS"]))},
+NAMES = [f"l{number:05}" for number in range(int(os.environ["BENCH_TENANTS"]))]
+FOLDER = os.environ.get("BENCH_FILES")  # files instead of databases
+DATABASES = {"default": database("single")} | {
+    name: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/{name}.sqlite3"}
+    if FOLDER
+    else database(name)
+    for name in NAMES
 }
 DATABASE_ROUTERS = ["benchmarks.comparators.loop.Router"]
 MIGRATION_MODULES = {"catalog": os.environ["BENCH_MIGRATIONS"]}

@@ -50,9 +50,9 @@ def seeding_migration(monkeypatch):
 
 
 def test_migrations_that_run_code_of_the_projects_leave_no_template(monkeypatch):
-    assert Template().is_possible()
+    assert Template().is_possible
     with seeding_migration(monkeypatch):
-        assert not Template().is_possible()
+        assert not Template().is_possible
 
 
 def test_receivers_of_the_projects_leave_no_template():
@@ -61,18 +61,18 @@ def test_receivers_of_the_projects_leave_no_template():
 
     post_migrate.connect(seed)
     try:
-        assert not Template().is_possible()
+        assert not Template().is_possible
     finally:
         post_migrate.disconnect(seed)
 
 
 def test_the_fingerprint_is_of_what_the_migrations_say(monkeypatch, tmp_path):
-    before = Template().fingerprint()
-    assert Template().fingerprint() == before
+    before = Template().fingerprint
+    assert Template().fingerprint == before
     other = tmp_path / "0001_initial.py"
     other.write_text("# another")
     monkeypatch.setattr(template.inspect, "getfile", lambda _: str(other))
-    assert Template().fingerprint() != before
+    assert Template().fingerprint != before
 
 
 if ENGINE == "sqlite":
@@ -120,8 +120,13 @@ if ENGINE == "sqlite":
 
     def test_the_template_is_made_once(missing, monkeypatch):
         made = []
-        migrate = template._migrate
-        monkeypatch.setattr(template, "_migrate", lambda tenant: made.append(tenant.id) or migrate(tenant))
+        migrate = Template._migrate
+
+        def counted(self, tenant):
+            made.append(tenant.id)
+            migrate(self, tenant)
+
+        monkeypatch.setattr(Template, "_migrate", counted)
         tenants("provision", "acme", "globex", "--jobs", "2")
         assert len(made) == 1
 
@@ -220,7 +225,7 @@ if ENGINE == "postgresql":
         assert server.run("postgres", f"SELECT oid, datname FROM pg_database {TEMPLATES}") == found
         for number, alias in enumerate(("acme", "globex", "acme")):
             server.run("postgres", f"DROP DATABASE {alias} WITH (FORCE)")
-            monkeypatch.setattr(Template, "fingerprint", lambda _, number=number: f"of_another_{number}")
+            monkeypatch.setattr(Template, "fingerprint", f"of_another_{number}")
             tenants("provision", alias)
         names = {name for (name,) in server.run("postgres", f"SELECT datname FROM pg_database {TEMPLATES}")}
         assert names == {"tenancy_template_of_another_1", "tenancy_template_of_another_2"}
@@ -257,7 +262,7 @@ if ENGINE == "postgresql":
             "tenancy.roles._Reconciliation.take_objects",
             "tenancy.roles._Reconciliation.pin",
             "tenancy.provisioning._migrated",
-            "tenancy.template._migrate",
+            "tenancy.template.Template._migrate",
         ],
     )
     def test_after_it_was_killed_another_run_finishes_it(server, missing, step):

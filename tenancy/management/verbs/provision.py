@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from tenancy.fleet import Outcome
 from tenancy.management.verbs.verb import FleetVerb
 from tenancy.provisioning import adopt, provision
+from tenancy.template import Template
 from tenancy.tenant import Tenant
 
 
@@ -34,11 +35,12 @@ class Provision(FleetVerb):
         if options["adopt"] and not options["tenants"]:
             raise CommandError("Name the tenants whose databases are to be adopted.", returncode=2)
         url = os.environ.get("PROVISION_URL") or None
+        template = Template()
 
         def work(tenant: Tenant) -> list[str]:
             if options["adopt"]:
                 return ["stamped"] if adopt(tenant.id) else []
-            return provision(tenant, url)
+            return provision(tenant, url, template)
 
         found: list[Outcome[list[str]]] = []
         for outcome in self.each(work, options):
