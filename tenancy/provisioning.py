@@ -103,15 +103,17 @@ def _provision_database(tenant: Tenant, superuser_url: str, template: Template) 
     superuser = Superuser(tenant, superuser_url)
     roles.require_role_of_its_own(tenant, superuser)
     _require_same_server(tenant, superuser)
-    with superuser.server() as cursor:
-        done = _make_database(tenant, superuser, cursor, template)
 
     def prepare(cursor: Any) -> list[str]:
         if tenant.database["SCHEMA"] != "public":
             return _make_schema(tenant, cursor)
         return ["stamped it"] if finish_copy(cursor, tenant) else []
 
-    return done + roles.reconcile(tenant, superuser_url, prepare)
+    with superuser.server() as cursor:
+        done = _make_database(tenant, superuser, cursor, template)
+        done += roles.reconcile(tenant, superuser_url, prepare)
+        _open_to_its_role(tenant, cursor)
+    return done
 
 
 def _require_same_server(tenant: Tenant, superuser: Superuser) -> None:
@@ -129,17 +131,25 @@ def _make_database(tenant: Tenant, superuser: Superuser, cursor: Any, template: 
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
     if cursor.fetchone():
         return []
-    statement, line = "CREATE DATABASE {name}", "made its database"
+    # Until it is closed to PUBLIC it is closed to all but superusers.
+    statement, line = "CREATE DATABASE {name} CONNECTION LIMIT 0", "made its database"
     values = {"name": sql.Identifier(name)}
     # A schema in a database that others will share has nothing to be copied from.
     if tenant.database["SCHEMA"] == "public" and template.is_possible:
-        statement, line = "CREATE DATABASE {name} TEMPLATE {template}", "made its database, from a template"
+        statement, line = f"{statement} TEMPLATE {{template}}", f"{line}, from a template"
         values["template"] = sql.Identifier(template.database(tenant, superuser, cursor))
     try:
         cursor.execute(sql.SQL(statement).format(**values))
     except errors.DuplicateDatabase:
         return []  # somebody else did, this moment
     return [line]
+
+
+def _open_to_its_role(tenant: Tenant, cursor: Any) -> None:
+    name = tenant.database["NAME"]
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datconnlimit = 0", [name])
+    if cursor.fetchone():
+        cursor.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(sql.Identifier(name)))
 
 
 def _make_schema(tenant: Tenant, cursor: Any) -> list[str]:

@@ -124,17 +124,17 @@ class Template:
 
     def _make_database(self, tenant: Tenant, superuser: Superuser, cursor: Any, name: str) -> None:
         for left_over in _named(cursor, _DRAFT):  # of a process that died: whoever makes one has the lock
-            _execute(cursor, "DROP DATABASE IF EXISTS {} WITH (FORCE)", left_over)
+            _drop(cursor, left_over)
         draft = _DRAFT + token_hex(8)
-        _execute(cursor, "CREATE DATABASE {}", draft)
+        # Nobody but superusers gets in, from the first moment: what others could leave in it, all would get.
+        _execute(cursor, "CREATE DATABASE {} CONNECTION LIMIT 0", draft)
         with elsewhere(tenant.id, **superuser.settings | {"NAME": draft, "SCHEMA": "public"}):
             self._migrate(tenant)
         _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false", draft)
         _execute(cursor, "ALTER DATABASE {} RENAME TO {}", draft, name)
         for outdated in _named(cursor, _NAME)[:-_KEPT]:
             if outdated != name:
-                _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE false", outdated)
-                _execute(cursor, "DROP DATABASE IF EXISTS {}", outdated)
+                _drop(cursor, outdated)
 
     def _migrate(self, tenant: Tenant) -> None:
         """The database that the tenant's alias leads to now, which then is nobody's."""
@@ -175,6 +175,11 @@ def _named(cursor: Any, start: str) -> list[str]:
         [start],
     )
     return [name for (name,) in cursor.fetchall()]
+
+
+def _drop(cursor: Any, name: str) -> None:
+    _execute(cursor, "ALTER DATABASE {} WITH IS_TEMPLATE false", name)
+    _execute(cursor, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def _execute(cursor: Any, statement: str, *names: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from unittest import mock
 
+import psycopg2
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -261,6 +262,7 @@ if ENGINE == "postgresql":
             "tenancy.roles._Reconciliation.require_stamp",
             "tenancy.roles._Reconciliation.take_objects",
             "tenancy.roles._Reconciliation.pin",
+            "tenancy.provisioning._open_to_its_role",
             "tenancy.provisioning._migrated",
             "tenancy.template.Template._migrate",
         ],
@@ -272,6 +274,23 @@ if ENGINE == "postgresql":
         assert (code, err) == (0, "")
         assert works_for("acme")
         assert verify(missing[0]) == []
+        left = server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'tenancy_draft%'")
+        assert left == [(0,)]
+
+    def test_half_made_it_lets_nobody_else_in(server, missing):
+        """PUBLIC may connect to a database that is new, and before PostgreSQL 15 leave things in it."""
+        tenants("provision", "globex")
+        killed = mock.patch("tenancy.roles._Reconciliation.close_database", side_effect=KeyboardInterrupt)
+        with killed, pytest.raises(KeyboardInterrupt):
+            tenants("provision", "acme")
+        with pytest.raises(psycopg2.OperationalError, match="too many connections"):
+            server.run("acme", "SELECT 1", missing[1])
+        tenants("provision", "acme")
+        assert server.run("acme", "SELECT 1", missing[0]) == [(1,)]
+
+    def test_a_template_that_was_left_half_made_goes(server, missing):
+        server.run("postgres", "CREATE DATABASE tenancy_draft_1 IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        assert tenants("provision", "acme")[0] == 0
         left = server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'tenancy_draft%'")
         assert left == [(0,)]
 
