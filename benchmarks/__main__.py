@@ -20,6 +20,7 @@ from benchmarks import (
     fleet,
     growth,
     guards,
+    many,
     provision,
     requests,
     rewrites,
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[[Stage, Reporter, argparse.Namespace], Result]] = {
     "fleet": lambda stage, reporter, _: fleet.run(stage, reporter),
     "provision": lambda stage, reporter, _: provision.run(stage, reporter),
     "crashes": lambda stage, reporter, _: crashes.run(stage, reporter),
+    "many": lambda stage, reporter, _: many.run(stage, reporter),
     "guards": lambda stage, reporter, _: guards.run(stage, reporter),
 }
 

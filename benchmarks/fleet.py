@@ -55,7 +55,7 @@ def run(stage: Stage, reporter: Reporter) -> Result:
         reporter.begin("Fleets, a batch at a time", BATCHES)
         found: dict[str, dict[str, list[float]]] = {name: {case: [] for case in CASES} for name in WAYS}
         dice = random.Random(1)
-        with _watched(stage) as sessions:
+        with watched(stage, "^f[0-9]{5}$") as sessions:
             for number in range(BATCHES):
                 batch = _Batch(stage, number)
                 for case in CASES:
@@ -118,15 +118,15 @@ def write_tenants(stage: Stage, what: str, urls: dict[str, str]) -> str:
 
 
 @contextmanager
-def _watched(stage: Stage) -> Iterator[list[int]]:
-    """How many sessions our way has at a time, asked of the server."""
+def watched(stage: Stage, pattern: str) -> Iterator[list[int]]:
+    """How many sessions databases of such names have at a time, asked of the server."""
     counts = [0]
     ended = threading.Event()
 
     def look() -> None:
         with stage.cursor("postgres") as cursor:
             while not ended.wait(0.02):
-                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname ~ '^f[0-9]{5}$'")
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname ~ %s", [pattern])
                 counts.append(cursor.fetchone()[0])
 
     thread = threading.Thread(target=look, daemon=True)

@@ -19,6 +19,8 @@ from benchmarks.instrument import answer
 
 #: Databases at a time, in each way that can.
 JOBS = 4
+#: And where there are very many.
+MANY_JOBS = 8
 FIRST = "0001_initial"
 
 Case = Callable[[int, int], float]
@@ -200,7 +202,39 @@ def files(letter: str) -> dict[str, Case]:
     return {"copy": copy} | ours(letter)
 
 
-WAYS = {"provision": provision, "files": files, "ours": ours, "loop": loop, "bare": bare, "schemas": schemas}
+def many(letter: str) -> dict[str, Case]:
+    """One query for each tenant, by the engine that every verb runs on."""
+    from django.db import connections
+
+    from tenancy.fleet import run
+    from tenancy.registry import get_registry
+    from tenancy.tenant import Tenant
+
+    def ask(tenant: Tenant) -> int:
+        with connections[tenant.id].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM django_migrations")
+            return int(cursor.fetchone()[0])
+
+    def go(first: int, count: int) -> float:
+        def work() -> None:
+            found = sum(outcome.value or 0 for outcome in run(ask, get_registry(), jobs=MANY_JOBS))
+            if found != count:
+                raise SystemExit(f"{found} of {count} tenants answered as they should.")
+
+        return _timed(work)
+
+    return {"run": go}
+
+
+WAYS = {
+    "many": many,
+    "provision": provision,
+    "files": files,
+    "ours": ours,
+    "loop": loop,
+    "bare": bare,
+    "schemas": schemas,
+}
 
 
 if __name__ == "__main__":
