@@ -444,3 +444,14 @@ def test_each_tenant_is_in_its_own_context_and_no_connection_is_left(behind):
     for tenant in each_tenant():
         assert Category.objects.count() == 0, tenant
     assert Way.REPLAY in {entry.way for entry in Entry.objects.all()}
+
+
+def test_a_tenant_that_is_behind_is_refused_alone_and_served_from_the_moment_it_is_migrated(behind, ada, bob):
+    tenants("migrate", "acme")
+    for _ in range(5):  # asked in vain again and again, which makes nobody believe that it is down
+        refused = bob.get("/api/products/")
+        assert (refused.status_code, refused.json()["code"]) == (503, "tenant_migrating")
+        assert "Retry-After" in refused
+    assert ada.get("/api/products/").status_code == 200
+    tenants("migrate", "globex")
+    assert bob.get("/api/products/").status_code == 200
