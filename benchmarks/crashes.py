@@ -90,7 +90,7 @@ def run(stage: Stage, reporter: Reporter) -> Result:
     goals: list[Goal] = []
     table = Table("Fifty tenants, and what goes wrong", ("", "PostgreSQL", "SQLite"))
     rows: dict[str, list[str]] = {}
-    reporter.begin("Failures, kills and two at once", 2 * (KILLS + 2))
+    reporter.begin("Failures, kills and two at once", 3 * KILLS + 4)
     for engine in ("postgresql", "sqlite"):
         fleet = Fleet(stage, engine)
         for what, found, is_met in (
@@ -100,6 +100,9 @@ def run(stage: Stage, reporter: Reporter) -> Result:
         ):
             goals.append(Goal(f"{engine}: {what}", "yes", found, is_met))
             rows.setdefault(what, []).append(found)
+    for what, found, is_met in _provisioned(stage, reporter):
+        goals.append(Goal(f"postgresql: {what}", "yes", found, is_met))
+        rows[what] = [found, "–"]
     for what, cells in rows.items():
         table.add(what, *cells)
     return Result("crashes", dict(rows), [table], goals)
@@ -165,3 +168,50 @@ def _twice(fleet: Fleet, reporter: Reporter) -> list[Finding]:
     reporter.step()
     is_met = len(told) == len(done) == 1 and all(fleet.steps(name) == 2 for name in fleet.names)
     return [("two at once: one does it, one is told who", f"{len(done)} and {len(told)}", is_met)]
+
+
+def _provisioned(stage: Stage, reporter: Reporter) -> list[Finding]:
+    """Tenants of which the server knows nothing; the first makes the template, too."""
+    names = [name_of("n", number) for number in range(KILLS + 1)]
+    base = stage.base.replace("postgres@", "{0}_app@")
+    file = write_tenants(stage, "new", {name: f"{base}/{{0}}".format(name) for name in names})
+    environment = stage.environment(
+        "benchmarks.fleet_settings", TENANTS_FILE=file, PROVISION_URL=f"{stage.base}/postgres"
+    )
+
+    def begin(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "manage.py", "tenants", "provision", name]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    dice = random.Random(3)
+    started = time.monotonic()
+    begin(names[0]).communicate()
+    whole = time.monotonic() - started
+    converged = cut = 0
+    for name in names[1:]:
+        process = begin(name)
+        time.sleep(dice.uniform(0.5, 1.0) * whole)
+        process.kill()
+        process.communicate()
+        again = begin(name)
+        out, _ = again.communicate()
+        cut += out.count(",") > 0 and "made its database" not in out
+        with stage.cursor(name) as cursor:
+            cursor.execute("SELECT tenant_id FROM tenancy_stamp")
+            owners = cursor.fetchall()
+            cursor.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+            roles = cursor.fetchall()
+        last = begin(name).communicate()[0]
+        is_whole = owners == [(name,)] and roles == [(f"{name}_app",)] and "all was well" in last
+        converged += again.returncode == 0 and is_whole
+        reporter.step()
+    return [
+        (
+            f"provisioning killed {KILLS} times: another run finishes it",
+            f"{converged} times",
+            converged == KILLS,
+        ),
+        ("some of them with a database half made", f"{cut} times", cut > 0),
+    ]
