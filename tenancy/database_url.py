@@ -35,6 +35,8 @@ POSTGRESQL_OPTIONS = frozenset(
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
+#: How templates for new tenants are called, and drafts of them: names that are no tenant's.
+TEMPLATE_PREFIXES = ("tenancy_template_", "tenancy_draft_")
 #: Databases every PostgreSQL server has for its own upkeep.
 MAINTENANCE_DATABASES = frozenset({"postgres", "template0", "template1"})
 
@@ -266,6 +268,8 @@ def _postgresql(
         raise DatabaseURLError("a database name with a space, a quote, '=', '/' or '\\'")
     if name in MAINTENANCE_DATABASES:
         raise DatabaseURLError(f"'{name}' is a maintenance database of PostgreSQL; name another")
+    if name.startswith(TEMPLATE_PREFIXES):
+        raise DatabaseURLError(f"'{name}' is called like a template for new tenants; name another")
     schema = options.pop("currentSchema", "public")
     if not _SCHEMA.fullmatch(schema):
         raise DatabaseURLError("a currentSchema that is not [a-z_][a-z0-9_]{0,62}; rename the schema")

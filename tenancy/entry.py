@@ -73,7 +73,7 @@ def add(
     """
     path = file.resolve()  # through links, as Kubernetes and release folders have them
     with _locked(path):
-        text = tenants_file.read_bytes(path, max_bytes).decode("utf-8", "strict")
+        data = tenants_file.read_bytes(path, max_bytes)
         terms: dict[str, Any] = {
             "name": file.name,
             "folder": path.parent,
@@ -81,7 +81,8 @@ def add(
             "production": production,
             "environ": environ,
         }
-        before = tenants_file.parse(text.encode(), **terms)
+        before = tenants_file.parse(data, **terms)
+        text = data.decode()
         if entry.id in before:
             if _is_same(before[entry.id], entry, path.parent, environ):
                 return False

@@ -21,7 +21,8 @@ from tenancy.backends.faults import Fault, classify
 from tenancy.conf import conf
 from tenancy.connections import closed_after
 from tenancy.context import current_tenant_id, in_request, tenant_context
-from tenancy.exceptions import TenantLocked
+from tenancy.exceptions import StampMismatch, TenantLocked
+from tenancy.log import without_secrets
 from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
@@ -70,8 +71,10 @@ class Result(enum.StrEnum):
 
     OK = "ok"
     FAILED = "failed"
-    #: Its database could not be reached, or was busy for too long.
+    #: Its database could not be reached.
     UNREACHABLE = "unreachable"
+    #: What it needed was in use for too long: a lock, a connection, the server itself.
+    BUSY = "busy"
     #: Its database is behind the code; ``tenants migrate`` helps.
     BEHIND = "behind"
     TIMED_OUT = "timed_out"
@@ -81,7 +84,7 @@ class Result(enum.StrEnum):
 
 _RESULTS = {
     Fault.UNAVAILABLE: Result.UNREACHABLE,
-    Fault.BUSY: Result.UNREACHABLE,
+    Fault.BUSY: Result.BUSY,
     Fault.MIGRATING: Result.BEHIND,
 }
 
@@ -164,9 +167,19 @@ class _Turn:
                     connection.sever() if for_good else connection.break_off()
 
 
+_own = threading.local()
+
+
+def is_out_of_time() -> bool:
+    """Whether the turn that this thread takes has been broken off: then its error is not the database's."""
+    turn: _Turn | None = getattr(_own, "turn", None)
+    return turn is not None and bool(turn.broken_off)
+
+
 def _take_turn(function: Callable[[Tenant], T], turn: _Turn, timeout: float | None = None) -> Outcome[T]:
     """The only place that catches every exception: it is recorded for its tenant."""
     tenant = turn.tenant
+    _own.turn = turn
     try:
         with tenant_context(tenant), closed_after(tenant.id):
             value = function(tenant)
@@ -175,7 +188,9 @@ def _take_turn(function: Callable[[Tenant], T], turn: _Turn, timeout: float | No
         if turn.broken_off:
             error = f"took longer than {timeout:g} s, and was broken off"
             return Outcome(tenant, Result.TIMED_OUT, turn.seconds, error=error)
-        result = _RESULTS.get(classify(exc), Result.FAILED) if isinstance(exc, Error) else Result.FAILED
+        # Somebody else's database answers, and is the wrong one.
+        is_fault = isinstance(exc, Error) and not isinstance(exc, StampMismatch)
+        result = _RESULTS.get(classify(exc), Result.FAILED) if is_fault else Result.FAILED
         return Outcome(tenant, result, turn.seconds, error=first_line(exc))
     return Outcome(tenant, Result.OK, turn.seconds, value=value)
 
@@ -324,9 +339,13 @@ class _Crew(Generic[T]):
 
 
 def first_line(exc: BaseException) -> str:
-    """An error in one line, for tables."""
+    """An error in one line that can be shown and kept: without secrets, and without what a terminal obeys."""
+    return f"{type(exc).__name__}: {_words(exc)}" if _words(exc) else type(exc).__name__
+
+
+def _words(exc: BaseException) -> str:
     try:
-        lines = str(exc).strip().splitlines()
+        line = without_secrets(next(iter(str(exc).strip().splitlines()), ""))
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
     except Exception:  # noqa: BLE001  # an error that cannot say what it is, is one all the same
-        lines = []
-    return f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
+        return ""

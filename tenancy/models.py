@@ -129,6 +129,8 @@ _MAKING = {"__init__", "__new__", "__setattr__"}
 def _is_plain(model: type[models.Model]) -> bool:
     """Whether no class but ours and Django's says how its objects are made. Only then may the way from ours
     to Django's be cut short: a mixin may stand in between."""
+    if type(model).__call__ is not type.__call__:
+        return False
     own = {TenantModel, *models.Model.__mro__}
     for base in model.__mro__:
         made = vars(base).get("from_db")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg2
 from django.apps import apps
 from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
@@ -18,7 +19,13 @@ from psycopg2 import errors, sql
 from tenancy import findings, roles, stamp
 from tenancy.connections import maintenance
 from tenancy.database_url import identity
-from tenancy.exceptions import ForeignTables, NotHardened, StampMismatch, UnstampedDatabase
+from tenancy.exceptions import (
+    DatabaseUnavailable,
+    ForeignTables,
+    NotHardened,
+    StampMismatch,
+    UnstampedDatabase,
+)
 from tenancy.findings import Finding
 from tenancy.registry import get_registry
 from tenancy.schema import table_names
@@ -73,8 +80,19 @@ def provision(
     """
     template = template or Template()
     if tenant.engine == "sqlite3":
-        return _provision_file(tenant, template)
-    done = [] if superuser_url is None else _provision_database(tenant, superuser_url, template)
+        try:
+            return _provision_file(tenant, template)
+        except OSError as exc:
+            raise DatabaseUnavailable(tenant.id, f"its file cannot be made ({exc.strerror})") from exc
+    done = []
+    if superuser_url is not None:
+        try:
+            done = _provision_database(tenant, superuser_url, template)
+        except psycopg2.Error as exc:
+            raise NotHardened(
+                tenant.id,
+                f"the server refused a step (SQLSTATE {exc.pgcode}); see the cause, and run it again",
+            ) from exc
     return done + _migrated(tenant, template)
 
 
@@ -90,13 +108,22 @@ def _provision_file(tenant: Tenant, template: Template) -> list[str]:
 
 def _require_no_strangers_file(tenant: Tenant, path: Path) -> None:
     """Looked at without Django, whose opening it would change it already (to write-ahead logging)."""
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+    with _reading(tenant, path) as connection:
         found = connection.execute(
             "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
         ).fetchall()
     names = {name for (name,) in found if not name.startswith("sqlite_")}
     if names - {MigrationRecorder.Migration._meta.db_table} and stamp.TABLE not in names:
         raise UnstampedDatabase(tenant.id)
+
+
+@contextmanager
+def _reading(tenant: Tenant, path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            yield connection
+    except sqlite3.Error as exc:
+        raise DatabaseUnavailable(tenant.id, f"its file cannot be read as a database ({exc})") from exc
 
 
 def _provision_database(tenant: Tenant, superuser_url: str, template: Template) -> list[str]:

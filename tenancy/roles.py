@@ -255,11 +255,15 @@ class _Reconciliation:
             self.require_own_stamp()
         elif self.ask(
             "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+            # A whole database is its own, whatever the schema; of a shared one the neighbours' parts are not.
+            "WHERE (n.nspname = %(schema)s OR %(schema)s = 'public' AND n.nspname !~ '^pg_' "
+            "AND n.nspname <> 'information_schema' AND n.nspname <> ALL(%(others)s)) "
+            "AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
             # Django makes it before anything else, so an interrupted first migration leaves it alone.
             "AND c.relname <> 'django_migrations' AND NOT EXISTS ("
             "SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid "
-            "AND d.deptype = 'e') LIMIT 1"
+            "AND d.deptype = 'e') LIMIT 1",
+            others=[str(other.database["SCHEMA"]) for other in self.neighbours],
         ):
             raise UnstampedDatabase(self.tenant.id)
 

@@ -12,7 +12,7 @@ from django.db import Error
 
 from tenancy.backends.faults import Fault, classify
 from tenancy.exceptions import TenancyError
-from tenancy.fleet import Outcome, Result, first_line, run
+from tenancy.fleet import Outcome, Result, first_line, is_out_of_time, run
 from tenancy.tenant import Tenant
 from tenancy.upgrade import Deferred, Upgrade, Upgraded
 
@@ -35,7 +35,7 @@ class Gate:
         self._lock = threading.Lock()
         self._named = None if isinstance(canaries, int) else set(canaries)
         self._left = canaries if isinstance(canaries, int) else len(self._named or ())
-        self._under_way = 0
+        self._under_way: set[str] = set()
         #: Why nobody passes any more.
         self.reason = ""
 
@@ -47,7 +47,9 @@ class Gate:
             yield
         except BaseException as exc:
             if is_canary:
-                self._leave(tenant_id, is_well=False, is_busy=_is_busy(exc))
+                # Put off, it has not been tried.
+                is_busy = _is_busy(exc) and not is_out_of_time()
+                self._leave(tenant_id, is_well=False, is_over=not (is_busy or isinstance(exc, Deferred)))
             raise
         if is_canary:
             self._leave(tenant_id, is_well=True)
@@ -68,8 +70,9 @@ class Gate:
                 self._left -= 1
 
     def failed_before(self, tenant_id: str) -> None:
-        """It could not even be asked."""
-        if self._named is not None and tenant_id in self._named:
+        """It could not even be asked, or was given up in the middle."""
+        is_named = self._named is not None and tenant_id in self._named
+        if is_named or tenant_id in self._under_way:
             self.halt(f"the canary {tenant_id} failed")
 
     def _enter(self, tenant_id: str) -> bool:
@@ -80,19 +83,19 @@ class Gate:
             if self._named is not None:
                 if tenant_id not in self._named:
                     raise Deferred
-            elif self._under_way >= self._left:
+            elif len(self._under_way) >= self._left:
                 raise Deferred
-            self._under_way += 1
+            self._under_way.add(tenant_id)
             return True
 
-    def _leave(self, tenant_id: str, *, is_well: bool, is_busy: bool = False) -> None:
+    def _leave(self, tenant_id: str, *, is_well: bool, is_over: bool = True) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._under_way.discard(tenant_id)
             if is_well:
                 self._left -= 1
                 if self._named is not None:
                     self._named.discard(tenant_id)
-            elif not is_busy:
+            elif is_over:
                 self.halt(f"the canary {tenant_id} failed")
 
 
@@ -161,17 +164,22 @@ class Rollout:
                     if tries[tenant.id] <= self.retries:
                         busy.append(tenant)
                     else:
-                        yield self._failure(
-                            Outcome(tenant, Result.UNREACHABLE, outcome.seconds, error=value.busy)
-                        )
+                        self.gate.failed_before(tenant.id)
+                        yield self._failure(Outcome(tenant, Result.BUSY, outcome.seconds, error=value.busy))
                 elif isinstance(value, _NotBegun):
                     yield Outcome(tenant, Result.SKIPPED, error=f"not begun: {self.gate.reason}")
                 elif isinstance(value, Upgraded):
                     yield Outcome(tenant, Result.OK, outcome.seconds, value)
                 else:
                     self.gate.failed_before(tenant.id)
-                    yield self._failure(Outcome(tenant, outcome.result, outcome.seconds, error=outcome.error))
-            if busy and not later:
+                    if outcome.result is Result.TIMED_OUT:
+                        self.upgrade.wait_for_nobody()  # its thread may never say that it is done
+                    # That a table is missing is no news here, and no migration mends it.
+                    result = Result.FAILED if outcome.result is Result.BEHIND else outcome.result
+                    yield self._failure(Outcome(tenant, result, outcome.seconds, error=outcome.error))
+            if len(later) == len(waiting):
+                time.sleep(PAUSE)  # all of them wait for somebody who is not among them
+            elif busy and not later:
                 time.sleep(PAUSE * max(tries[tenant.id] for tenant in busy))
             waiting = later + busy
 
@@ -192,7 +200,7 @@ class Rollout:
         except Deferred:
             return _Later()
         except Error as exc:
-            if _is_busy(exc):
+            if _is_busy(exc) and not is_out_of_time():
                 return _Later(first_line(exc))
             self._remember(Outcome(tenant, Result.FAILED, time.monotonic() - started, error=first_line(exc)))
             raise

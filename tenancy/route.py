@@ -10,8 +10,10 @@ own, and what is recorded for a squashed migration.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,8 @@ from django.db.migrations.operations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
+from django.db.models import Field
+from django.utils import timezone
 
 from tenancy.exceptions import TenancyError
 from tenancy.loader import MigrationKey, PlaneMigrationLoader
@@ -36,6 +40,15 @@ from tenancy.schema import PlaneMigrationExecutor
 
 #: Whose operations are known to do nothing but what their statements do.
 _DJANGOS = ("django.db.migrations.operations.", "django.contrib.postgres.operations")
+#: Values of these are what they are, whoever's code puts them into a migration.
+_PLAIN = {"builtins", "decimal", "datetime", "uuid", "enum", "re"}
+#: What of a migration makes no SQL.
+_NOT_SQL = {
+    *("validators", "choices", "help_text", "verbose_name", "verbose_name_plural", "error_messages"),
+    *("upload_to", "storage", "managers", "bases", "on_delete", "hints", "violation_error_message"),
+}
+#: Defaults that are called, and whose values say nothing of anybody.
+_NOBODYS = (timezone.now, uuid.uuid4, datetime.datetime.now, datetime.date.today)
 #: Defaults that are called, and give the same each time.
 _CONSTANT = (dict, list, tuple, set, str, bytes, int, float, bool)
 
@@ -326,11 +339,14 @@ def _segments(steps: Iterable[Step], callers: frozenset[Migration]) -> Iterator[
 
 
 def is_impersonal(migration: Migration) -> bool:
-    """Whether an empty database gets the same of it, whoever's it is."""
-    return all(
-        _is_djangos(operation) and not isinstance(operation, RunPython)
-        for operation in _operations(migration)
-    )
+    """Whether an empty database gets the same of it, whoever's it is. The time and a random number are
+    nobody's; other defaults that are called may be somebody's, and PostgreSQL keeps them where no row is."""
+    for operation in _operations(migration):
+        field = getattr(operation, "field", None)
+        is_called = field is not None and field.default in _NOBODYS
+        if not (_is_repeatable(operation) or (is_called and _says_nothing_of_ours(operation))):
+            return False
+    return True
 
 
 def _operations(migration: Migration) -> Iterator[Operation]:
@@ -357,9 +373,38 @@ def _is_repeatable(operation: Operation) -> bool:
     Not so where Python of the project's decides: ``RunPython``, operations of its own, and defaults that are
     called, of which each database gets one of its own.
     """
-    if isinstance(operation, RunPython) or not _is_djangos(operation):
+    if isinstance(operation, RunPython) or not _is_djangos(operation) or not _says_nothing_of_ours(operation):
         return False
     return not isinstance(operation, AddField | AlterField) or _is_filled_alike(operation.field)
+
+
+def _says_nothing_of_ours(operation: Operation) -> bool:
+    """Whether every field, expression, index and constraint in it is Django's own: SQL that a class of the
+    project's makes may be another for each tenant."""
+    _, args, kwargs = operation.deconstruct()
+    return all(map(_is_plain, (args, {name: kwargs[name] for name in kwargs.keys() - _NOT_SQL})))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(value[key]) for key in value if key not in _NOT_SQL)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, Field):
+        _, _, args, kwargs = value.deconstruct()
+        return _is_djangos_class(type(value)) and _is_plain(args) and _is_plain(kwargs)
+    if isinstance(value, type) or type(value).__module__.partition(".")[0] in _PLAIN or callable(value):
+        return True  # what is called is looked at where its values go into rows
+    if not _is_djangos_class(type(value)):
+        return False
+    parts = list(getattr(value, "get_source_expressions", list)())
+    if hasattr(value, "deconstruct"):
+        parts += value.deconstruct()[1:]
+    return all(part is None or _is_plain(part) for part in parts)
+
+
+def _is_djangos_class(found: type) -> bool:
+    return found.__module__.startswith("django.")
 
 
 def _is_filled_alike(field: Any) -> bool:

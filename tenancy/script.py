@@ -121,7 +121,10 @@ class Recording:
             self.script = None  # of a kind that is not repeated
         elif sql.startswith("ROLLBACK"):
             self.script = None  # an operation tried something, and what it did then is its own
-        elif not sql.startswith(_SAVEPOINTS):
+        elif sql.startswith(_SAVEPOINTS):
+            if self._in_editor:
+                self.script = None  # it is the migration's own, with who knows what behind it
+        else:
             answer = None if self._in_editor else self._ask_again(sql, params, context["cursor"])
             self.script.statements.append(Statement(sql, params, answer))
         return result

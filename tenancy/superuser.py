@@ -70,6 +70,11 @@ class Superuser:
         with closing(connection):
             connection.autocommit = True
             with connection.cursor() as cursor:
+                cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+                if cursor.fetchone() != (True,):
+                    raise NotHardened(
+                        self.tenant.id, "the superuser's URL leads to a role that is none; name one"
+                    )
                 yield cursor
 
     def _lacks(self, database: str) -> bool:

@@ -7,7 +7,6 @@ around them, run Python of the project's: what that does for one tenant another 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -19,10 +18,13 @@ from typing import Any
 import django
 from django.conf import settings
 from django.db.migrations.migration import Migration
+from django.db.migrations.writer import MigrationWriter
 from psycopg2 import sql
 
 from tenancy import stamp
 from tenancy.connections import elsewhere, maintenance
+from tenancy.database_url import TEMPLATE_PREFIXES
+from tenancy.exceptions import NotHardened
 from tenancy.loader import MigrationKey, PlaneMigrationLoader
 from tenancy.planes import Plane
 from tenancy.private_folder import PrivateFolder
@@ -33,9 +35,9 @@ from tenancy.upgrade import Upgrade, has_receivers
 
 #: A table by which a copy says that it is one: it stands there until the copy has its stamp.
 MARKER = "tenancy_template"
-_NAME, _DRAFT = "tenancy_template_", "tenancy_draft_"
-#: The key of the advisory lock under which a server's template is made.
-_LOCK = 0x746D706C
+_NAME, _DRAFT = TEMPLATE_PREFIXES
+#: Seconds to wait for somebody else who makes the server's template.
+_PATIENCE = 600
 _KEPT = 2
 
 
@@ -53,15 +55,22 @@ class Template:
     @cached_property
     def is_possible(self) -> bool:
         """Whether every tenant gets the same of its migrations."""
-        return not has_receivers() and all(map(is_impersonal, self._migrations.values()))
+        has_own_router = settings.DATABASE_ROUTERS != ["tenancy.routers.TenantRouter"]
+        if has_own_router or has_receivers() or not self.fingerprint:
+            return False
+        return all(map(is_impersonal, self._migrations.values()))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when, and only when, what the migrations say does, or Django."""
+        """Changes when what the migrations say does, wherever they have it from, or Django. Empty where that
+        cannot be told."""
         found = hashlib.sha256(django.__version__.encode())
         for key, migration in sorted(self._migrations.items()):
             found.update(repr(key).encode())
-            found.update(Path(inspect.getfile(type(migration))).read_bytes())
+            try:
+                found.update(MigrationWriter(migration, include_header=False).as_string().encode())
+            except (TypeError, ValueError):  # something in it that cannot be written down
+                return ""
         return found.hexdigest()[:12]
 
     def copy_file(self, tenant: Tenant) -> bool:
@@ -111,15 +120,14 @@ class Template:
         """The name of the template on the tenant's PostgreSQL server, made where there is none. ``cursor`` is
         one of the superuser's, outside of transactions."""
         name = _NAME + self.fingerprint
-        if _exists(cursor, name):
+        if _is_there(tenant, cursor, name):
             return name
-        cursor.execute("SET lock_timeout = 0")
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        try:
-            if not _exists(cursor, name):
+        with closing(superuser.open("postgres")) as guard, guard.cursor() as waiting:
+            waiting.execute(f"SET lock_timeout = '{_PATIENCE}s'")
+            # Not an advisory lock: every role may hold one, and so could stop this for good.
+            waiting.execute("SELECT 1 FROM pg_database WHERE datname = 'postgres' FOR UPDATE")
+            if not _is_there(tenant, cursor, name):
                 self._make_database(tenant, superuser, cursor, name)
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
         return name
 
     def _make_database(self, tenant: Tenant, superuser: Superuser, cursor: Any, name: str) -> None:
@@ -162,9 +170,18 @@ def finish_copy(cursor: Any, tenant: Tenant) -> bool:
     return True
 
 
-def _exists(cursor: Any, name: str) -> bool:
-    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
-    return cursor.fetchone() is not None
+def _is_there(tenant: Tenant, cursor: Any, name: str) -> bool:
+    cursor.execute(
+        "SELECT pg_get_userbyid(datdba) = current_user AND datistemplate AND NOT datallowconn"
+        " FROM pg_database WHERE datname = %s",
+        [name],
+    )
+    rows = cursor.fetchall()
+    if rows and not rows[0][0]:
+        raise NotHardened(
+            tenant.id, f"the server has a database '{name}' that is not our template; find out whose it is"
+        )
+    return bool(rows)
 
 
 def _named(cursor: Any, start: str) -> list[str]:

@@ -69,6 +69,8 @@ class Course:
     """A route, and what is known of it by those who went it. Changed with ``lock`` held."""
 
     route: Route
+    #: Of all that stand there: one for each would be a lot of text.
+    standing: Standing
     lock: threading.Lock = field(default_factory=threading.Lock)
     scripts: dict[int, Script] = field(default_factory=dict)
     #: Somebody is on it for the first time.
@@ -100,7 +102,8 @@ class Upgrade:
             return Standing(frozenset(), is_stamped=False), None
         with maintenance(alias, makes_file=False) as connection:
             standing = read_standing(connection)
-            return standing, self._course(connection, standing).route
+            course = self._course(connection, standing)
+            return course.standing, course.route
 
     def carry_out(self, alias: str, admit: Callable[[], Any] | None = None) -> Upgraded:
         """Bring the database of ``alias`` to the target.
@@ -118,14 +121,16 @@ class Upgrade:
             course = self._course(connection, standing)
             self._expects_work = bool(course.route)
             if not course.route:
-                return Upgraded(standing, course.route, Way.NONE)
+                if has_receivers():  # one of them may have failed, after the migrations
+                    self._go(connection, standing, course)
+                return Upgraded(course.standing, course.route, Way.NONE)
             with _admitted(admit), self._first_time(course):
                 if not lock.is_held:
                     # Whoever had it before us may have done the work.
                     standing = read_standing(connection, lock)
                     course = self._course(connection, standing)
                     if not course.route:
-                        return Upgraded(standing, course.route, Way.NONE)
+                        return Upgraded(course.standing, course.route, Way.NONE)
                 return self._go(connection, standing, course)
 
     def _go(self, connection: Any, standing: Standing, course: Course) -> Upgraded:
@@ -135,7 +140,15 @@ class Upgrade:
         way = _Trip(connection, standing, course, replay=self.replay).go()
         if emit is not None:
             emit.after()
-        return Upgraded(standing, course.route, way)
+        return Upgraded(course.standing, course.route, way)
+
+    def wait_for_nobody(self) -> None:
+        """Defer no one any more to those who are on a way for the first time: one of them was given up."""
+        with self._lock:
+            courses = list(self._courses.values())
+        for course in courses:
+            with course.lock:
+                course.is_being_tried, course.is_known = False, True
 
     def _course(self, connection: Any, standing: Standing) -> Course:
         # What a server can do, Django knows from its version, and does not ask.
@@ -146,7 +159,7 @@ class Upgrade:
                 route = Route(connection, self.target)
                 if route.recorded != standing.applied:
                     raise DatabaseBusy(connection.alias, "somebody else migrates it")
-                self._courses[key] = Course(route)
+                self._courses[key] = Course(route, standing)
             return self._courses[key]
 
     @contextmanager

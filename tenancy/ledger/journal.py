@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ from django.utils import timezone
 from tenancy.exceptions import TenancyError
 from tenancy.ledger.models import Entry, Run
 from tenancy.transactions import control_atomic
+
+logger = logging.getLogger("tenancy.fleet")
 
 #: Seconds between two signs of life; and after which a run without one has crashed.
 BEAT, SILENCE = 5.0, 30.0
@@ -78,6 +81,8 @@ class Journal:
         if exc_type is not None:
             self.outcome = Run.Outcome.INTERRUPTED
         self._write()
+        if self._entries:
+            logger.error("%d entries of the ledger could not be written.", len(self._entries))
         mine = Run.objects.filter(pk=self.run.pk, ended_at=None)
         mine.update(ended_at=timezone.now(), outcome=self.outcome)
 
@@ -87,10 +92,16 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        entries, self._entries = self._entries, []
-        if entries:
-            Entry.objects.bulk_create(entries, batch_size=500)
         self._written = time.monotonic()
+        if not self._entries:
+            return
+        try:
+            Entry.objects.bulk_create(self._entries, batch_size=500)
+        except DatabaseError as exc:
+            # The run goes on: what was done is in each database. These are tried again with the next ones.
+            logger.warning("%d entries of the ledger are not written yet: %s", len(self._entries), exc)
+        else:
+            self._entries = []
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT):

@@ -277,7 +277,7 @@ def test_who_migrates_just_now_is_busy():
     with mock.patch.object(doctor, "Route") as route:
         route.return_value.recorded = frozenset()
         code, found, _ = facts("acme")
-    assert (code, found["acme"]["result"]) == (1, "unreachable")
+    assert (code, found["acme"]["result"]) == (1, "busy")
     assert "somebody migrates it" in found["acme"]["error"]
 
 

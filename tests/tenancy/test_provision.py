@@ -13,16 +13,19 @@ import psycopg2
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connections, migrations
+from django.db import connections, migrations, models
+from django.db.models import Func, Value
 from django.db.models.signals import post_migrate
+from django.utils import timezone
 
 from catalog.models import Category
-from tenancy import stamp, template
+from tenancy import stamp
 from tenancy.connections import maintenance
-from tenancy.context import tenant_context
+from tenancy.context import current_tenant_id, tenant_context
 from tenancy.exceptions import NotHardened, StampMismatch, UnstampedDatabase
 from tenancy.provisioning import provision, verify
 from tenancy.registry import get_registry
+from tenancy.route import is_impersonal
 from tenancy.template import Template
 from tenancy.testing import databases, repointed
 from tests.settings import ENGINE
@@ -30,6 +33,18 @@ from tests.tenancy.command import tenants
 from tests.tenancy.login_server import PASSWORD, registered, running_server
 
 __all__ = ["running_server"]  # a fixture
+
+
+class Owner(Value):
+    """An expression of the project's."""
+
+    def __init__(self):
+        super().__init__("x")
+
+
+class Strict(models.CheckConstraint):
+    """A constraint of the project's."""
+
 
 pytestmark = databases("control", "acme", "globex", transaction=True)
 
@@ -67,13 +82,47 @@ def test_receivers_of_the_projects_leave_no_template():
         post_migrate.disconnect(seed)
 
 
-def test_the_fingerprint_is_of_what_the_migrations_say(monkeypatch, tmp_path):
+def test_the_fingerprint_is_of_what_the_migrations_say(monkeypatch):
     before = Template().fingerprint
     assert Template().fingerprint == before
-    other = tmp_path / "0001_initial.py"
-    other.write_text("# another")
-    monkeypatch.setattr(template.inspect, "getfile", lambda _: str(other))
+    module = importlib.import_module("catalog.migrations.0001_initial")
+    said = migrations.RunSQL("SELECT 1")  # as if read from a file that has changed
+    monkeypatch.setattr(module.Migration, "operations", [*module.Migration.operations, said])
     assert Template().fingerprint != before
+
+
+class Sealed(models.CharField):
+    """A field of the project's: what it writes may be the tenant's."""
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.AddField("product", "secret", Sealed(max_length=9, default="x")),
+        migrations.AddField("product", "owner", models.CharField(max_length=9, default=current_tenant_id)),
+        migrations.AddField("product", "owner", models.CharField(max_length=9, db_default=Func(Owner()))),
+        migrations.AddConstraint("product", Strict(condition=models.Q(price=1), name="strict")),
+        migrations.RunPython(migrations.RunPython.noop),
+    ],
+    ids=["field", "default", "db_default", "constraint", "python"],
+)
+def test_what_may_be_another_for_each_tenant_leaves_no_template(monkeypatch, operation):
+    module = importlib.import_module("catalog.migrations.0001_initial")
+    monkeypatch.setattr(module.Migration, "operations", [*module.Migration.operations, operation])
+    assert not Template().is_possible
+    assert not is_impersonal(module.Migration("0001_initial", "catalog"))
+
+
+def test_the_time_is_nobodys(monkeypatch):
+    module = importlib.import_module("catalog.migrations.0001_initial")
+    now = migrations.AddField("product", "seen", models.DateTimeField(default=timezone.now))
+    monkeypatch.setattr(module.Migration, "operations", [*module.Migration.operations, now])
+    assert Template().is_possible
+
+
+def test_a_router_of_the_projects_own_leaves_no_template(settings):
+    settings.DATABASE_ROUTERS = ["tests.tenancy.test_provision.Sealed", *settings.DATABASE_ROUTERS]
+    assert not Template().is_possible
 
 
 if ENGINE == "sqlite":
@@ -293,6 +342,41 @@ if ENGINE == "postgresql":
         assert tenants("provision", "acme")[0] == 0
         left = server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'tenancy_draft%'")
         assert left == [(0,)]
+
+    def test_a_template_of_somebody_elses_is_not_copied(server, missing):
+        name = f"tenancy_template_{Template().fingerprint}"
+        server.run("postgres", "CREATE ROLE clerk CREATEDB")
+        server.run("postgres", f"CREATE DATABASE {name} OWNER clerk")
+        with pytest.raises(NotHardened, match="is not our template"):
+            provision(missing[0], server.superuser_url)
+        assert server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'acme'") == [(0,)]
+
+    def test_no_tenants_role_can_make_it_wait(server, missing):
+        tenants("provision", "globex")
+        for (name,) in server.run("postgres", f"SELECT datname FROM pg_database {TEMPLATES}"):
+            server.run("postgres", f"ALTER DATABASE {name} IS_TEMPLATE false")
+            server.run("postgres", f"DROP DATABASE {name}")
+        globex = missing[1].database
+        held = psycopg2.connect(
+            dbname="postgres", host=server.host, user=globex["USER"], password=globex["PASSWORD"]
+        )
+        with closing(held):
+            held.cursor().execute("SELECT pg_advisory_lock(1953328236)")
+            assert tenants("provision", "acme")[0] == 0
+
+    def test_a_database_of_tables_in_another_schema_is_somebodys(server, missing):
+        server.run("postgres", "CREATE DATABASE acme")
+        server.run("acme", "CREATE SCHEMA app; CREATE TABLE app.customers (id int)")
+        with pytest.raises(UnstampedDatabase):
+            provision(missing[0], server.superuser_url)
+        assert server.run("acme", "SELECT has_database_privilege('public', 'acme', 'CONNECT')") == [(True,)]
+
+    def test_whoever_is_no_superuser_makes_nothing(server, missing):
+        server.run("postgres", "CREATE ROLE clerk LOGIN CREATEDB PASSWORD 'clerk'")
+        url = server.superuser_url.replace("postgres@", "clerk:clerk@")
+        with pytest.raises(NotHardened, match="leads to a role that is none"):
+            provision(missing[0], url)
+        assert server.run("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'acme'") == [(0,)]
 
     def test_somebody_elses_database_is_never_touched(server, missing):
         tenants("provision", "globex")

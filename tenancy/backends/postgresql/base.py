@@ -105,6 +105,9 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             start = {"search_path": settings["SCHEMA"], "TimeZone": self.timezone_name, **limits}
             if self.read_only:
                 start["default_transaction_read_only"] = "on"
+            if self.maintenance:
+                # What is asked under a lock has to be what is so after the wait for it.
+                start["default_transaction_isolation"] = r"read\ committed"
             params["options"] = " ".join(f"-c {name}={value}" for name, value in start.items())
         if not params["host"].startswith("/"):
             params |= self._addresses(params["host"])

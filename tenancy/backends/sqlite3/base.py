@@ -27,6 +27,9 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             # Made here, so that nobody else on the machine can read it from the first moment.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if self.maintenance and not self.makes_file:
+            # Write-ahead logging, which would change a file that is only looked at.
+            self.init_commands: list[str] = []
         # mode=rw: a missing file is a tenant that is unavailable, not a new and empty one.
         params["database"] = f"file:{urllib.parse.quote(str(path))}?mode=rw"
         return params

@@ -10,10 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error
 
 from tenancy import entry
 from tenancy.entry import Entry, EntryRefused
-from tenancy.exceptions import TenantsFileError
+from tenancy.exceptions import TenancyError, TenantsFileError
+from tenancy.fleet import first_line
 from tenancy.management.verbs.verb import Verb, label
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.provisioning import provision, tenant_created
@@ -50,7 +52,13 @@ class Create(Verb):
         name = options["name"] or self._ask("Name, as people read it", "--name")
         url = options["url"] or self._url(tenant_id, options["server"])
         tenant = self._enter(Entry(tenant_id, name, url, dict(options["label"])))
-        done = provision(tenant, os.environ.get("PROVISION_URL") or None)
+        try:
+            done = provision(tenant, os.environ.get("PROVISION_URL") or None)
+        except (TenancyError, Error) as exc:
+            raise CommandError(
+                f"{first_line(exc)}\nThe entry stands in {Path(settings.TENANTS_FILE).name}: mend it or take "
+                f"it out, then run `manage.py tenants provision {tenant.id}`."
+            ) from exc
         self.stdout.write(f"{tenant.id}: {', '.join(done) or 'its database was ready'}.")
         if options["owner"]:
             self._make_owner(tenant, options["owner"])
@@ -99,6 +107,9 @@ class Create(Verb):
         if not sys.stdin.isatty():
             raise CommandError(f"Give {argument}; there is no terminal to ask at.", returncode=2)
         prompt = f"{what} [{suggestion}]: " if suggestion else f"{what}: "
-        while not (answer := input(prompt).strip() or suggestion):
-            pass
+        try:
+            while not (answer := input(prompt).strip() or suggestion):
+                pass
+        except EOFError:
+            raise CommandError(f"Nothing was entered, and nothing was changed. Give {argument}.") from None
         return answer

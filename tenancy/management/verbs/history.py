@@ -34,7 +34,7 @@ class History(Verb):
         else:
             runs = Run.objects.annotate(
                 done=Count("entries"), failed=Count("entries", filter=~Q(entries__result=Result.OK))
-            )
+            ).order_by("-started_at")
             if options["failed"]:
                 runs = runs.exclude(outcome__in=[Run.Outcome.OK, Run.Outcome.RUNNING])
             self._runs(runs[: options["limit"]], as_json=options["json"])

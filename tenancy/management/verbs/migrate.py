@@ -14,7 +14,7 @@ from tenancy.fleet import Outcome, Result, run
 from tenancy.ledger.journal import Journal, RunLocked
 from tenancy.ledger.models import Run
 from tenancy.loader import MigrationKey, PlaneMigrationLoader
-from tenancy.management.verbs.verb import FleetVerb, count, seconds
+from tenancy.management.verbs.verb import FleetVerb, count, seconds, some
 from tenancy.planes import Plane
 from tenancy.progress import FleetProgress
 from tenancy.rollout import Rollout
@@ -111,7 +111,7 @@ class Migrate(FleetVerb):
             groups.setdefault(_group(outcome), []).append(outcome.tenant.id)
         table = Table("tenants", "state", "what is to be done", "which", box=None, pad_edge=False)
         for (state, steps), ids in sorted(groups.items(), key=lambda item: -len(item[1])):
-            table.add_row(f"{len(ids):,}", state, steps, _some(ids))
+            table.add_row(f"{len(ids):,}", state, steps, some(ids))
         print_table(self.stdout, table)
 
     # Doing it.
@@ -162,6 +162,7 @@ class Migrate(FleetVerb):
                     yield outcome
         except KeyboardInterrupt:
             for outcome in rollout.unreported.values():
+                done += 1
                 note(journal, outcome)
             self.stderr.write(
                 f"Interrupted: {done} of {total} tenants are done. Run the same again to go on."
@@ -172,6 +173,10 @@ class Migrate(FleetVerb):
         counts = Counter(_word(outcome) for outcome in found)
         for word, number in counts.most_common():
             self.stdout.write(f"{number:>6,} {word}")
+        for outcome in found:
+            if outcome.value is not None and outcome.value.route.unknown:
+                unknown = _keys(outcome.value.route.unknown)
+                self.stderr.write(f"ahead: {outcome.tenant.id}: the code does not know {unknown}.")
 
 
 def _word(outcome: Outcome[Upgraded]) -> str:
@@ -194,7 +199,7 @@ def _target(text: str) -> Target:
 
 
 def _canaries(text: str, tenants: Iterable[Tenant]) -> int | list[str]:
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 8:
         return int(text)
     ids = [part.strip() for part in text.split(",") if part.strip()]
     if unknown := set(ids) - {tenant.id for tenant in tenants}:
@@ -210,7 +215,7 @@ def _group(outcome: Outcome[Look]) -> tuple[str, str]:
         return "new", "everything; its file is not there yet"
     if not route:
         return ("ahead", _keys(route.unknown)) if route.unknown else ("up to date", "")
-    steps = _some([str(step) for step in route.steps]) or f"record {_keys(route.replacements)}"
+    steps = some([str(step) for step in route.steps]) or f"record {_keys(route.replacements)}"
     return ("behind" if standing.is_stamped else "new"), steps
 
 
@@ -221,10 +226,6 @@ def _is_behind(look: Look) -> bool:
 
 def _keys(keys: Iterable[MigrationKey]) -> str:
     return ", ".join(f"{app}.{name}" for app, name in keys)
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
 
 
 def _heads(applied: Iterable[MigrationKey]) -> str:

@@ -48,4 +48,6 @@ class Provision(FleetVerb):
                 nothing = "was stamped already" if options["adopt"] else "all was well"
                 self.stdout.write(f"{outcome.tenant.id}: {', '.join(outcome.value) or nothing}.")
             found.append(outcome)
+        if url is None and any(not one.is_ok and one.tenant.engine == "postgresql" for one in found):
+            self.stderr.write("Roles and databases that are not there yet are made with PROVISION_URL set.")
         self.conclude(found)

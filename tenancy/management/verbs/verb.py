@@ -121,8 +121,16 @@ class FleetVerb(Verb):
         """Name who is not ok on stderr, and exit 1 if that is more than suspended tenants."""
         outcomes = list(outcomes)
         absent = [outcome for outcome in outcomes if not outcome.is_ok]
+        not_begun: dict[str, list[str]] = {}
         for outcome in absent:
-            self.stderr.write(f"{outcome.result}: {outcome.tenant.id}: {outcome.error}")
+            if outcome.error.startswith("not begun"):
+                not_begun.setdefault(outcome.error, []).append(outcome.tenant.id)
+            else:
+                self.stderr.write(f"{outcome.result}: {outcome.tenant.id}: {outcome.error}")
+        for error, ids in not_begun.items():
+            self.stderr.write(f"{Result.SKIPPED}: {some(ids)}: {error}")
+        if any(outcome.result is Result.UNREACHABLE for outcome in absent):
+            self.stderr.write("Why a database cannot be reached, `tenants check --connect ID` says.")
         if any(not _is_left_out(outcome) for outcome in absent):
             self.stderr.write(f"{len(outcomes) - len(absent)} of {len(outcomes)} tenants are ok.")
             sys.exit(1)
@@ -130,6 +138,11 @@ class FleetVerb(Verb):
 
 def _is_left_out(outcome: Outcome[Any]) -> bool:
     return outcome.result is Result.SKIPPED and outcome.tenant.status is Status.SUSPENDED
+
+
+def some(ids: list[str]) -> str:
+    """Of very many the first ones."""
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
 
 
 def label(text: str) -> tuple[str, str]:
