@@ -162,7 +162,7 @@ class Route:
         self._executor = executor
         self.steps = tuple(Step(migration, backwards) for migration, backwards in self._in_order(plan))
         _require_reversible(self.steps)
-        self.segments = tuple(_segments(self.steps, self._callers_when_undone()))
+        self.segments = tuple(_segments(self.steps, self._told_apart()))
         #: Squashed migrations of which all parts are there at the end, and which are not recorded yet.
         self.replacements = tuple(self._replacements())
         #: Migrations of tenant apps that were applied and are not on disk: other code was here.
@@ -253,19 +253,21 @@ class Route:
                 known.mutate_state(state, preserve=False)
         return state
 
-    def _callers_when_undone(self) -> frozenset[Migration]:
-        """Those among the steps that give a field back whose default is called: the field as it was before
-        is in the models only."""
+    def _told_apart(self) -> frozenset[Migration]:
+        """Those among the steps before which classes of the project's stand in the models of their app, or a
+        default that is called would fill what is given back. An operation may write down again what was
+        there: SQLite makes tables anew, and what is undone is in the models only."""
         undone = {step.migration for step in self.steps if step.backwards}
+        ours = _apps_of_ours(self._state_before(None))
+        found = {step.migration for step in self.steps if step.migration.app_label in ours}
         if not undone:
-            return frozenset()
+            return frozenset(found)
         state = self._executor._create_project_state()
         applied = self._applied_migrations()
-        found = set()
         for known in self._full_plan:
             if known in undone:
                 before = _fields_before(known.app_label, known.operations, state.clone())
-                if not all(map(_is_filled_alike, before)):
+                if known.app_label in _apps_of_ours(state) or not all(map(_is_filled_alike, before)):
                     found.add(known)
             if known in applied:
                 known.mutate_state(state, preserve=False)
@@ -315,7 +317,7 @@ def _require_reversible(steps: Iterable[Step]) -> None:
                 raise IrreversibleError(f"Operation {operation} in {step.migration} is not reversible")
 
 
-def _segments(steps: Iterable[Step], callers: frozenset[Migration]) -> Iterator[Segment]:
+def _segments(steps: Iterable[Step], told_apart: frozenset[Migration]) -> Iterator[Segment]:
     """What can be repeated goes together, for it is the schema's alone. A migration that runs code of the
     project's, or SQL, has a transaction to itself as in Django: PostgreSQL alters no table on which a change
     of rows is pending."""
@@ -325,7 +327,7 @@ def _segments(steps: Iterable[Step], callers: frozenset[Migration]) -> Iterator[
         is_repeatable = (
             step.migration.atomic
             and all(map(_is_repeatable, operations))
-            and not (step.backwards and step.migration in callers)
+            and step.migration not in told_apart
         )
         if is_repeatable and not any(isinstance(operation, RunSQL) for operation in operations):
             together.append(step)
@@ -393,7 +395,8 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, Field):
         _, _, args, kwargs = value.deconstruct()
         return _is_djangos_class(type(value)) and _is_plain(args) and _is_plain(kwargs)
-    if isinstance(value, type) or type(value).__module__.partition(".")[0] in _PLAIN or callable(value):
+    is_code = isinstance(value, type) or (callable(value) and not hasattr(value, "resolve_expression"))
+    if is_code or type(value).__module__.partition(".")[0] in _PLAIN:
         return True  # what is called is looked at where its values go into rows
     if not _is_djangos_class(type(value)):
         return False
@@ -401,6 +404,15 @@ def _is_plain(value: Any) -> bool:
     if hasattr(value, "deconstruct"):
         parts += value.deconstruct()[1:]
     return all(part is None or _is_plain(part) for part in parts)
+
+
+def _apps_of_ours(state: Any) -> set[str]:
+    """The apps in whose models classes of the project's make SQL."""
+    return {
+        label
+        for (label, _), model in state.models.items()
+        if not (_is_plain(list(model.fields.values())) and _is_plain(model.options))
+    }
 
 
 def _is_djangos_class(found: type) -> bool:

@@ -13,6 +13,12 @@ from tenancy.memory import remembered_by
 from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
 
 
+def has_others() -> bool:
+    """Whether the project has a router of its own beside this one. It may give one tenant tables that another
+    does not get."""
+    return bool(settings.DATABASE_ROUTERS != ["tenancy.routers.TenantRouter"])
+
+
 class TenantRouter:
     """Fails closed: it raises rather than return None, upon which Django would guess ``default``."""
 

@@ -21,7 +21,7 @@ from django.db.migrations.migration import Migration
 from django.db.migrations.writer import MigrationWriter
 from psycopg2 import sql
 
-from tenancy import stamp
+from tenancy import routers, stamp
 from tenancy.connections import elsewhere, maintenance
 from tenancy.database_url import TEMPLATE_PREFIXES
 from tenancy.exceptions import NotHardened
@@ -55,8 +55,7 @@ class Template:
     @cached_property
     def is_possible(self) -> bool:
         """Whether every tenant gets the same of its migrations."""
-        has_own_router = settings.DATABASE_ROUTERS != ["tenancy.routers.TenantRouter"]
-        if has_own_router or has_receivers() or not self.fingerprint:
+        if routers.has_others() or has_receivers() or not self.fingerprint:
             return False
         return all(map(is_impersonal, self._migrations.values()))
 

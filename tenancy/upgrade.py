@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import Error, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.timezone import now
 
-from tenancy import stamp
+from tenancy import routers, stamp
 from tenancy.backends.faults import Fault, classify
 from tenancy.connections import maintenance
 from tenancy.exceptions import DatabaseBusy
@@ -88,8 +87,7 @@ class Upgrade:
 
     def __init__(self, target: Target, *, replay: bool = True, lock_timeout: float = 5.0) -> None:
         self.target = target
-        # A router of the project's own may give one tenant tables that another does not get.
-        self.replay = replay and settings.DATABASE_ROUTERS == ["tenancy.routers.TenantRouter"]
+        self.replay = replay and not routers.has_others()
         self.lock_timeout = lock_timeout
         self._courses: dict[tuple[str, int, Standing], Course] = {}
         self._expects_work = False

@@ -61,17 +61,20 @@ class Journal:
 
     def __enter__(self) -> Self:
         _take_over_crashed(self.run.kind)
-        self.run.heard_at = Now()
         try:
-            with control_atomic():
-                self.run.save(force_insert=True)
+            self._begin()
         except IntegrityError as exc:
             holder = Run.objects.filter(kind=self.run.kind, ended_at=None).first()
-            if holder is None:
-                return self.__enter__()  # it has just ended
-            raise RunLocked(holder) from exc
+            if holder is not None:
+                raise RunLocked(holder) from exc
+            self._begin()  # it has just ended
         self._heart.start()
         return self
+
+    def _begin(self) -> None:
+        self.run.heard_at = Now()
+        with control_atomic():
+            self.run.save(force_insert=True)
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

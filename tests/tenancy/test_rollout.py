@@ -10,10 +10,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, migrations
+from django.db import connections, migrations, models
+from django.db.migrations.state import ModelState, ProjectState
 
 from catalog.models import Category
-from tenancy import rollout
+from tenancy import rollout, route
 from tenancy.connections import maintenance
 from tenancy.context import current_tenant, tenant_context
 from tenancy.exceptions import DatabaseBusy
@@ -119,6 +120,50 @@ def test_a_router_of_the_projects_own_may_treat_tenants_differently_so_nothing_i
 
 class Fussy:
     pass
+
+
+class Sealed(models.CharField):
+    """A field of the project's: the values it writes may be the tenant's."""
+
+    def get_db_prep_save(self, value, connection):
+        return f"{connection.alias}:{value}"
+
+
+@pytest.mark.parametrize(
+    ("more", "target"),
+    [
+        ([migrations.AddField("product", "seal", Sealed(max_length=20, default="x"))], "0001_initial"),
+        (
+            [
+                migrations.AddField("product", "seal", Sealed(max_length=20, default="x")),
+                migrations.RemoveField("product", "seal"),
+            ],
+            "zero",
+        ),
+    ],
+    ids=["made", "given back"],
+)
+def test_what_a_class_of_the_projects_writes_is_each_tenants_own(behind, monkeypatch, more, target):
+    """Repeated, it would be the first tenant's in all of them."""
+    module = importlib.import_module("catalog.migrations.0001_initial")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Migration, "operations", [*module.Migration.operations, *more])
+        upgrade = Upgrade(Target("catalog", "0001_initial"))
+        if target == "zero":
+            assert {upgrade.carry_out(alias).way for alias in ALL} == {Way.OPERATIONS}
+            upgrade = Upgrade(Target("catalog", "zero"))
+        assert {upgrade.carry_out(alias).way for alias in ALL} == {Way.OPERATIONS}
+        if target != "zero":
+            for alias in ALL:
+                Upgrade(Target("catalog", "zero")).carry_out(alias)
+
+
+def test_models_of_the_projects_classes_tell_the_steps_apart(behind):
+    state = ProjectState()
+    state.add_model(ModelState("catalog", "Plain", [("id", models.BigAutoField(primary_key=True))]))
+    assert route._apps_of_ours(state) == set()
+    state.add_model(ModelState("workshop", "Kept", [("seal", Sealed(max_length=20, primary_key=True))]))
+    assert route._apps_of_ours(state) == {"workshop"}
 
 
 # Canaries

@@ -128,7 +128,7 @@ class FleetVerb(Verb):
             else:
                 self.stderr.write(f"{outcome.result}: {outcome.tenant.id}: {outcome.error}")
         for error, ids in not_begun.items():
-            self.stderr.write(f"{Result.SKIPPED}: {some(ids)}: {error}")
+            self.stderr.write(f"{Result.SKIPPED}: {some(sorted(ids))}: {error}")
         if any(outcome.result is Result.UNREACHABLE for outcome in absent):
             self.stderr.write("Why a database cannot be reached, `tenants check --connect ID` says.")
         if any(not _is_left_out(outcome) for outcome in absent):
