@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -150,9 +151,8 @@ def _is_dead(run: Run) -> bool:
     if run.host != socket.gethostname() or namespace != _namespace():
         return False
     try:
-        os.kill(int(number), 0)
+        with suppress(PermissionError):  # somebody else's, and alive
+            os.kill(int(number), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
     return False
