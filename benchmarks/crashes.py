@@ -31,7 +31,8 @@ class Fleet:
     engine: str
 
     def __post_init__(self) -> None:
-        letter = self.engine[0]
+        # Letters that no other part of one and the same run calls its databases by.
+        letter = {"postgresql": "v", "sqlite": "w"}[self.engine]
         self.names = [name_of(letter, number) for number in range(FLEET)]
         if self.engine == "postgresql":
             self.stage.execute(
