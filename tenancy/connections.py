@@ -25,10 +25,12 @@ from typing import Any, cast
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import ConnectionHandler
 
+from tenancy.backends.pooled import Reading
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import NOBODY, Frame, current_frame
 from tenancy.pool import pool
 from tenancy.registry import registry_changed
+from tenancy.tenant import Tenant
 from tenancy.watchdog import watchdog
 
 
@@ -232,6 +234,26 @@ def maintenance(alias: str, *, makes_file: bool = True, patience: float = 30.0) 
     finally:
         wrapper.maintenance, wrapper.makes_file, wrapper.patience = before
         close(alias)
+
+
+@contextmanager
+def reading(tenant: Tenant, *, limit: float, from_replica: bool = True) -> Iterator[Any]:
+    """A connection for a report: its session cannot write, and a transaction on it sees one snapshot.
+
+    A statement may take ``limit`` seconds. It goes to the replica that the tenant's entry names; there is no
+    other way then, for the replica is there to spare the database. It is opened new and closed after, so that
+    its settings reach nobody else; it goes past a pooler, which would keep them.
+    """
+    connection = connections[tenant.id]
+    wrapper = cast(TenancyWrapper, connection)
+    close(tenant.id)
+    before = wrapper.reading
+    wrapper.reading = Reading(limit, tenant.replica if from_replica else None)
+    try:
+        yield connection
+    finally:
+        wrapper.reading = before
+        close(tenant.id)
 
 
 @contextmanager

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import sqlparse
-from django.db import connections
 
-from tenancy.connections import close
+from tenancy.connections import reading
 from tenancy.exceptions import TenancyError
 from tenancy.tenant import Tenant
 
@@ -40,31 +37,21 @@ def require_one_statement(sql: str) -> str:
     return str(statements[0]).rstrip(" \t\r\n;")
 
 
-def ask(tenant: Tenant, sql: str, limit: int) -> Answer:
-    """At most ``limit`` rows of a query, in the tenant's context, on a connection that cannot write.
+def ask(tenant: Tenant, sql: str, limit: int, *, seconds: float) -> Answer:
+    """At most ``limit`` rows of a query that may take ``seconds``, in the tenant's context.
+
+    Nothing can be written: of the session, and not of a transaction, which a statement that is hidden in
+    another could end.
 
     Raises ``QueryRefused``, and the database's own errors.
     """
-    connection = connections[tenant.id]
-    with _reading(connection), connection.cursor() as cursor:
+    with (
+        reading(tenant, limit=seconds, from_replica=False) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(sql)
         if cursor.description is None:
             raise QueryRefused("it answers with no rows; ask with SELECT")
         rows = cursor.fetchmany(limit + 1)
         columns = tuple(column[0] for column in cursor.description)
     return Answer(columns, [tuple(row) for row in rows[:limit]], more=len(rows) > limit)
-
-
-@contextmanager
-def _reading(connection: Any) -> Iterator[None]:
-    """Of the session, and not of a transaction, which a statement that is hidden in another could end. The
-    session goes with the connection, which nobody is given after this."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("PRAGMA query_only = ON")
-        else:
-            cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-    try:
-        yield
-    finally:
-        close(connection.alias)

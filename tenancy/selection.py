@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tenancy.exceptions import TenancyError
@@ -32,28 +32,28 @@ class Selection:
             raise SelectionError("Name tenants (ids or wildcards), or choose them by --label or --all.")
         if self.names and self.everybody:
             raise SelectionError("Name tenants, or choose --all; not both.")
-        wanted = _ids(self.names, registry.ids) if self.names else registry.ids
-        unwanted = _ids(self.exclude, registry.ids)
-        found = [
-            tenant
-            for tenant in registry
-            if tenant.id in wanted
-            and tenant.id not in unwanted
-            and all(tenant.labels.get(name) == value for name, value in self.labels.items())
-        ]
+        for name in (*self.names, *self.exclude):
+            _require_fit(name, registry.ids)
+        found = [tenant for tenant in registry if self.takes(tenant)]
         if not found:
             raise SelectionError("No tenant is selected; `manage.py tenants list` shows what there is.")
         return found
 
+    def takes(self, tenant: Tenant) -> bool:
+        """Whether it is one of them."""
+        return (
+            (_fits(tenant.id, self.names) or not self.names)
+            and not _fits(tenant.id, self.exclude)
+            and all(tenant.labels.get(name) == value for name, value in self.labels.items())
+        )
 
-def _ids(names: Iterable[str], known: Collection[str]) -> set[str]:
-    """The ids that names, which may be wildcards, stand for."""
-    found: set[str] = set()
-    for name in names:
-        fitting = [name] if name in known else fnmatch.filter(known, name)
-        if not fitting:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
-            raise SelectionError(f"'{name}' fits no tenant.{guess}")
-        found.update(fitting)
-    return found
+
+def _fits(tenant_id: str, names: Collection[str]) -> bool:
+    return tenant_id in names or any(fnmatch.fnmatchcase(tenant_id, name) for name in names)
+
+
+def _require_fit(name: str, known: Collection[str]) -> None:
+    if name not in known and not fnmatch.filter(known, name):
+        close = difflib.get_close_matches(name, known, n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        raise SelectionError(f"'{name}' fits no tenant.{guess}")

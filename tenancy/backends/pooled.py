@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from _thread import get_ident
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +31,16 @@ else:
     Base = object
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a report reads; see ``tenancy.connections.reading``."""
+
+    #: Seconds that one statement may take.
+    limit: float
+    #: Django's settings of the copy to read from; None is the tenant's own database.
+    replica: dict[str, Any] | None = None
+
+
 class PooledWrapper(Base):
     """The half of ``TenancyWrapper`` that opens, lends and closes."""
 
@@ -44,6 +55,9 @@ class PooledWrapper(Base):
     patience = 30.0
     #: It leads to another database than the tenant's entry says; see ``tenancy.connections.elsewhere``.
     is_elsewhere = False
+    #: A report's connection cannot write, may take longer, and goes to a replica. Set by
+    #: ``tenancy.connections.reading`` only.
+    reading: Reading | None = None
 
     #: Whose this physical connection has shown itself to be; see ``TenancyWrapper``.
     proven = ""
@@ -97,7 +111,9 @@ class PooledWrapper(Base):
 
     def _connect(self) -> None:
         while True:
-            grant = pool.reserve(self.alias, self.server(), fresh=self.maintenance)
+            grant = pool.reserve(
+                self.alias, self.server(), fresh=self.maintenance or self.reading is not None
+            )
             if grant.slot is not None:
                 self._open_in(grant.slot)
                 return
@@ -162,6 +178,8 @@ class PooledWrapper(Base):
         upgrade a tenant that is read only too."""
         if self.maintenance:
             return False
+        if self.reading is not None:
+            return True
         tenant = current_tenant()
         return tenant is not None and tenant.status is Status.READ_ONLY and tenant.id == self.alias
 
@@ -245,6 +263,7 @@ class PooledWrapper(Base):
             and not self.call_started
             and not self.session_changed
             and not self.maintenance
+            and self.reading is None
             and not self.force_debug_cursor
             and not self.allow_thread_sharing
             and self.is_idle()

@@ -1,4 +1,4 @@
-"""``manage.py tenants …``, in this process."""
+"""``manage.py tenants …`` and ``manage.py report …``, in this process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from django.core.management import call_command
 
 def tenants(*arguments: str) -> tuple[object, str, str]:
     """The exit status, and what went to stdout and to stderr."""
+    return called("tenants", *arguments)
+
+
+def report(*arguments: str) -> tuple[object, str, str]:
+    return called("report", *arguments)
+
+
+def called(*arguments: str) -> tuple[object, str, str]:
     stdout, stderr = io.StringIO(), io.StringIO()
     try:
-        call_command("tenants", *arguments, stdout=stdout, stderr=stderr)
+        call_command(*arguments, stdout=stdout, stderr=stderr)
     except SystemExit as exc:
         return exc.code, stdout.getvalue(), stderr.getvalue()
     return 0, stdout.getvalue(), stderr.getvalue()

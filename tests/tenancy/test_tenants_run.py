@@ -175,7 +175,7 @@ def test_columns_that_are_others_are_a_failure():
         pass
     sql = "SELECT name FROM catalog_category"
     answers = {"acme": Answer(("a", "b"), [(1, 2)]), "globex": Answer(("a",), [(1,)])}
-    with mock.patch("tenancy.management.verbs.query.ask", lambda tenant, *_: answers[tenant.id]):
+    with mock.patch("tenancy.management.verbs.query.ask", lambda tenant, *_, **__: answers[tenant.id]):
         code, out, err = tenants("query", sql, "acme", "globex", "--jobs", "1", "--format", "csv")
     assert code == 1
     assert len(out.splitlines()) == 2

@@ -1,7 +1,7 @@
 """Tokens: what is in a good one, and that every bad one is refused in the same way."""
 
 # Look-alikes are a subject, and the makers of one table take the same arguments.
-# ruff: noqa: ARG005, RUF001
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 

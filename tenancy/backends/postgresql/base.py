@@ -86,25 +86,27 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
         What needs a session of its own goes past the pooler: it may hand each transaction another session.
         """
+        if self.reading is not None and self.reading.replica is not None:
+            return self.reading.replica, False
         direct = None if self.is_elsewhere else _past_the_pooler(self.alias)
         pooled = direct is not None and not (self.maintenance or self.must_be_read_only())
         return (self.settings_dict if direct is None or pooled else direct), pooled
 
     def get_connection_params(self) -> dict[str, Any]:
         settings, self.pooled = self._way()
+        limits = self._limits()
         # The server itself ends a statement sooner, if it has got it.
-        self.call_limit = float("inf") if self.maintenance else LIMITS["statement_timeout"] / 1000 + 1
+        self.call_limit = float("inf") if self.maintenance else limits["statement_timeout"] / 1000 + 1
         source = self if settings is self.settings_dict else base.DatabaseWrapper(settings, self.alias)
         params: dict[str, Any] = base.DatabaseWrapper.get_connection_params(source)
         params["application_name"] = self.alias  # who it is, in pg_stat_activity and the server's log
         if not self.pooled:
-            # A migration may take as long as it needs.
-            limits = dict.fromkeys(LIMITS, 0) | {"lock_timeout": max(1, int(self.patience * 1000))}
-            limits = limits if self.maintenance else LIMITS
             # The zone as Django wants it: it would be set by a statement otherwise, with a trip of its own.
             start = {"search_path": settings["SCHEMA"], "TimeZone": self.timezone_name, **limits}
             if self.read_only:
                 start["default_transaction_read_only"] = "on"
+            if self.reading is not None:
+                start["default_transaction_isolation"] = r"repeatable\ read"  # one snapshot
             if self.maintenance:
                 # What is asked under a lock has to be what is so after the wait for it.
                 start["default_transaction_isolation"] = r"read\ committed"
@@ -112,6 +114,15 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         if not params["host"].startswith("/"):
             params |= self._addresses(params["host"])
         return params
+
+    def _limits(self) -> dict[str, int]:
+        if self.maintenance:  # a migration may take as long as it needs
+            return dict.fromkeys(LIMITS, 0) | {"lock_timeout": max(1, int(self.patience * 1000))}
+        if self.reading is not None:
+            limit = max(1, int(self.reading.limit * 1000))
+            # Between two statements a report works on what it has read.
+            return LIMITS | {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+        return LIMITS
 
     def _addresses(self, host: str) -> dict[str, Any]:
         """Where libpq is to look, so that it asks nobody; it still checks a certificate against the name."""

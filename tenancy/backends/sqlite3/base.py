@@ -23,6 +23,10 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
         path = Path(params["database"])
+        if self.reading is not None:
+            self.transaction_mode = "DEFERRED"  # one snapshot, and no lock that writers wait for
+            if self.reading.replica is not None:
+                path = Path(self.reading.replica["NAME"])
         if self.maintenance and self.makes_file and not path.exists():
             # Made here, so that nobody else on the machine can read it from the first moment.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

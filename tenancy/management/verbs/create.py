@@ -16,7 +16,7 @@ from tenancy import entry
 from tenancy.entry import Entry, EntryRefused
 from tenancy.exceptions import TenancyError, TenantsFileError
 from tenancy.fleet import first_line
-from tenancy.management.verbs.verb import Verb, label
+from tenancy.management.verbs.verb import Verb, pair
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.provisioning import provision, tenant_created
 from tenancy.registry import get_registry, get_source
@@ -43,7 +43,7 @@ class Create(Verb):
             "that ID_DB_PASSWORD holds in the environment.",
         )
         parser.add_argument(
-            "--label", action="append", default=[], type=label, metavar="NAME=VALUE", help="May be repeated."
+            "--label", action="append", default=[], type=pair, metavar="NAME=VALUE", help="May be repeated."
         )
         parser.add_argument("--owner", metavar="E-MAIL", help="Who may do everything in it.")
 

@@ -33,10 +33,10 @@ class Query(FleetVerb):
             sql = require_one_statement(options["sql"])
         except QueryRefused as exc:
             raise CommandError(str(exc), returncode=2) from exc
-        limit = options["limit"]
+        limit, seconds = options["limit"], options["timeout"]
         found: list[Outcome[Answer]] = []
         shown = {"table": self._as_table, "csv": self._as_csv, "json": self._as_json}[options["format"]]
-        answers = self.each(lambda tenant: _whole(ask(tenant, sql, limit), limit), options)
+        answers = self.each(lambda tenant: _whole(ask(tenant, sql, limit, seconds=seconds), limit), options)
         shown(_alike(answers, found))
         self.conclude(found)
 

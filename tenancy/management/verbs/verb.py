@@ -47,6 +47,10 @@ class FleetVerb(Verb):
     timeout: float | None = None
     #: Whether it is for suspended tenants, too: they come back behind, if nobody migrates them.
     takes_suspended = False
+    #: How many tenants at a time, unless told.
+    jobs = 4
+    #: Whether it may end with the first tenant that fails.
+    may_fail_fast = True
     #: What the help says of the names.
     names, names_help = "TENANT", "Ids, or wildcards like 'eu-*'."
 
@@ -58,26 +62,32 @@ class FleetVerb(Verb):
             "--label",
             action="append",
             default=[],
-            type=label,
+            type=pair,
             metavar="NAME=VALUE",
             help="Those that have it; may be given several times.",
         )
         parser.add_argument(
             "--exclude", action="append", default=[], metavar="TENANT", help="But not these (ids, wildcards)."
         )
-        parser.add_argument("--jobs", type=count, default=4, help="Tenants at a time (%(default)s).")
+        parser.add_argument("--jobs", type=count, default=self.jobs, help="Tenants at a time (%(default)s).")
         parser.add_argument(
             "--timeout", type=seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
         )
-        parser.add_argument("--fail-fast", action="store_true", help="Begin no other after one that failed.")
+        if self.may_fail_fast:
+            parser.add_argument(
+                "--fail-fast", action="store_true", help="Begin no other after one that failed."
+            )
+
+    def selection(self, options: dict[str, Any]) -> Selection:
+        """What was asked for."""
+        return Selection(options["tenants"], options["all"], dict(options["label"]), options["exclude"])
 
     def select(self, options: dict[str, Any]) -> tuple[list[Tenant], list[Tenant]]:
         """The tenants to work on, and those left out: suspended, and not named."""
         registry = get_registry()
         registry.require()
-        selection = Selection(options["tenants"], options["all"], dict(options["label"]), options["exclude"])
         try:
-            found = selection.of(registry)
+            found = self.selection(options).of(registry)
         except SelectionError as exc:
             raise CommandError(str(exc), returncode=2) from exc
         active: list[Tenant] = []
@@ -101,21 +111,25 @@ class FleetVerb(Verb):
             timeout=options["timeout"],
             fail_fast=options["fail_fast"],
         )
+        yield from self.watched(outcomes, len(tenants))
+        for tenant in left_out:
+            yield Outcome(tenant, Result.SKIPPED, error="suspended")
+
+    def watched(self, outcomes: Iterable[Outcome[T]], total: int) -> Iterator[Outcome[T]]:
+        """The same, with progress on stderr."""
         done = 0
         try:
-            with FleetProgress(self.stderr, self.name, len(tenants)) as progress:
+            with FleetProgress(self.stderr, self.name, total) as progress:
                 for outcome in outcomes:
                     done += 1
                     progress.step(is_ok=outcome.is_ok)
                     yield outcome
         except KeyboardInterrupt:
             self.stderr.write(
-                f"Interrupted: {done} of {len(tenants)} tenants are done. What runs is waited for; "
+                f"Interrupted: {done} of {total} tenants are done. What runs is waited for; "
                 "Ctrl-C again ends it at once."
             )
             raise
-        for tenant in left_out:
-            yield Outcome(tenant, Result.SKIPPED, error="suspended")
 
     def conclude(self, outcomes: Iterable[Outcome[Any]]) -> None:
         """Name who is not ok on stderr, and exit 1 if that is more than suspended tenants."""
@@ -145,7 +159,7 @@ def some(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
 
 
-def label(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
     """For ``argparse``."""
     name, equals, value = text.partition("=")
     if not (name and equals):

@@ -1,0 +1,238 @@
+"""How a result is written, in little memory, and in full or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import re
+import tracemalloc
+from decimal import Decimal
+from html.parser import HTMLParser
+
+import pytest
+
+from tenancy.fleet import Outcome, Result
+from tenancy.management.verbs.reporting import written_at_once
+from tenancy.reports.answer import Answer
+from tenancy.reports.collected import collecting
+from tenancy.reports.columns import Column
+from tenancy.reports.formats import FORMATS, table, write
+from tenancy.reports.formats import page as html
+from tenancy.reports.merges import Sum
+from tenancy.reports.report import Report
+from tenancy.reports.spool import BLOCK, Spool
+from tenancy.reports.totals import Totals
+from tenancy.tenant import Tenant
+
+REPORT = Report(
+    "r",
+    (Column("currency", key=True), Column("kind", key=True), Column("name"), Column("value", Decimal, Sum())),
+    list,
+)
+
+
+def outcome(tenant_id, rows):
+    totals = Totals(REPORT)
+    totals.add(rows)
+    return Outcome(Tenant(tenant_id, tenant_id), Result.OK, value=Answer(rows, totals))
+
+
+def away(tenant_id, result=Result.FAILED, error="E"):
+    return Outcome(Tenant(tenant_id, tenant_id), result, error=error)
+
+
+def written(outcomes, name, **options):
+    outcomes = list(outcomes)
+    stream = io.StringIO()
+    with collecting(REPORT, {}, outcomes, sorted(each.tenant.id for each in outcomes)) as found:
+        write(found, stream, name, **options)
+    return stream.getvalue()
+
+
+ROW = ("EUR", "k", "n", Decimal("1.00"))
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_order_is_that_of_tenants_yaml_whoever_answers_first(name):
+    rows = {tenant_id: [("EUR", tenant_id, "n", Decimal(1))] for tenant_id in ("aa", "bb", "cc")}
+    outcomes = [outcome(tenant_id, each) for tenant_id, each in rows.items()]
+    assert written(outcomes[::-1], name) == written(outcomes, name)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"table"}))
+def test_ten_thousand_tenants_of_a_thousand_rows_need_little_memory(name, tmp_path):
+    """A part of them, which would already be a multiple of the limit if rows were kept."""
+    tracemalloc.start()
+    try:
+        rows = (
+            outcome(
+                f"t{number:05d}", [("EUR", "k", f"name {number} {row}", Decimal(row)) for row in range(1000)]
+            )
+            for number in range(80)
+        )
+        with (
+            (tmp_path / "out").open("w") as stream,
+            collecting(REPORT, {}, rows, [f"t{number:05d}" for number in range(80)]) as found,
+        ):
+            write(found, stream, name)
+        most = tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+    assert most < 16  # MiB; 8 of them are what the spool keeps before it goes to the disk
+    assert (tmp_path / "out").stat().st_size > (100_000 if name == "html" else 2_500_000)
+
+
+def test_rows_that_are_kept_would_show():
+    """The negative control of the one above."""
+    tracemalloc.start()
+    try:
+        kept = [("EUR", "k", f"name {row}", Decimal(row)) for row in range(80_000)]
+        most = tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+    assert most > 16
+    assert len(kept) == 80_000
+
+
+def test_what_a_spreadsheet_takes_for_a_formula_is_made_text():
+    out = written([outcome("aa", [("=1+1", "+k", "@n", Decimal("-1.00"))])], "csv")
+    assert list(csv.reader(io.StringIO(out)))[1] == ["aa", "'=1+1", "'+k", "'@n", "-1.00", "ok"]
+
+
+def test_json_lines_end_with_the_coverage():
+    out = written([outcome("aa", [ROW]), away("bb")], "jsonl")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines[0] == {"tenant": "aa", "row": {"currency": "EUR", "kind": "k", "name": "n", "value": "1.00"}}
+    assert lines[1] == {
+        "total": {"currency": "EUR", "kind": "k", "value": "1.00"},
+        "answered": 1,
+        "tenants": 2,
+    }
+    assert lines[2]["coverage"]["absent"] == [{"tenant": "bb", "result": "failed", "error": "E"}]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_totals_only(name):
+    out = written([outcome("aa", [ROW]), away("bb")], name, totals_only=True)
+    assert '"n"' not in out
+    assert '"failed"' in out
+    assert '"aa"' not in out
+
+
+def test_long_tables_are_fitted_in_parts(monkeypatch):
+    monkeypatch.setattr(table, "TOGETHER", 2)
+    out = written([outcome("aa", [ROW] * 5)], "table")
+    assert out.count("tenant") == 3
+    assert out.count("aa") == 5
+
+
+class Page(HTMLParser):
+    """Elements that are open, and what would be fetched or run."""
+
+    EMPTY = {"meta", "rect"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.text = [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        if tag in {"script", "img", "link", "iframe"} or {"src", "href", "onload"} & {
+            name for name, _ in attributes
+        }:
+            self.fetched.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_page_stands_alone_and_escapes_what_tenants_say():
+    bad = "<script>alert(1)</script>"
+    rows = [(bad, bad, bad, Decimal(1)), ("EUR", None, bad, Decimal(2))]
+    out = written([outcome("aa", rows), away("bb", error=bad)], "html")
+    page = Page(out)
+    assert page.fetched == []
+    assert bad not in out
+    assert "1 of 2 tenants answered" in page.text
+    assert page.text.count(bad) >= 4
+
+
+def test_a_page_has_plots_by_tenant_by_group_and_of_the_spread():
+    outcomes = [
+        outcome(f"t{number}", [("EUR", kind, "n", Decimal(10**number)) for kind in "ab"])
+        for number in range(6)
+    ]
+    page = Page(written(outcomes, "html"))
+    for caption in (
+        "Tenants by how their turn went",
+        "value, currency EUR: by kind",
+        "value, currency EUR: by tenant",
+        "value, currency EUR: how many tenants have how much",
+        "10,000 to 100,000",
+    ):
+        assert caption in page.text
+
+
+@pytest.mark.parametrize("values", [[0], [-5, -1, 0, 0, 0, 0], [None] * 6, [Decimal("1e20")] * 6, [3] * 6])
+def test_plots_of_odd_values_are_drawn(values):
+    outcomes = [
+        outcome(f"t{place}", [("EUR", "k", "n", None if value is None else Decimal(value))])
+        for place, value in enumerate(values)
+    ]
+    out = written(outcomes, "html")
+    assert Page(out).fetched == []
+    assert not re.search(r'="-?(nan|inf)"|="-\d', out)
+
+
+def test_a_page_says_what_it_leaves_out(monkeypatch):
+    monkeypatch.setattr(html, "MOST_ROWS", 2)
+    page = Page(
+        written([outcome("aa", [("EUR", str(number), "n", Decimal(1)) for number in range(5)])], "html")
+    )
+    assert "2 rows by tenant; 3 more are not shown here, --format csv has them all" in page.text
+    assert "3 more are not shown here; --format csv has them all." in page.text
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_nobody_answered(name):
+    out = written([away("aa"), away("bb", Result.SKIPPED, "suspended")], name)
+    assert "failed" in out
+    assert "total " not in out
+
+
+def test_a_tenant_is_put_into_a_spool_once():
+    with Spool() as spool:
+        spool.put("aa", [ROW] * (BLOCK + 1))
+        spool.put("bb", [])
+        assert len(list(spool.rows("aa"))) == spool.count("aa") == BLOCK + 1
+        assert list(spool.rows("bb")) == list(spool.rows("cc")) == []
+        one, other = spool.rows("aa"), spool.rows("aa")
+        assert [next(one), next(other), *one] == [ROW] * (BLOCK + 2)
+        with pytest.raises(ValueError, match="'aa' are here already"):
+            spool.put("aa", [])
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+    file = tmp_path / "out.csv"
+    file.write_text("before")
+    file.chmod(0o640)
+    with contextlib.suppress(KeyError), written_at_once(file) as stream:
+        stream.write("half")
+        raise KeyError
+    assert (file.read_text(), [each.name for each in tmp_path.iterdir()]) == ("before", ["out.csv"])
+    with written_at_once(file) as stream:
+        stream.write("whole")
+        stream.flush()
+        assert file.read_text() == "before"
+    assert (file.read_text(), [each.name for each in tmp_path.iterdir()]) == ("whole", ["out.csv"])
+    assert file.stat().st_mode & 0o777 == 0o640
