@@ -13,3 +13,6 @@ class ProjectConfig(AppConfig):
         # Django imports views when somebody first asks for a URL. In a job that may be inside a tenant's
         # context, whose the querysets in their classes would then be for good; here they are nobody's.
         import_module(settings.ROOT_URLCONF)
+        if settings.CELERY_BROKER_URL:
+            # What sends tasks has to know the broker; without one, Celery's import is saved.
+            import_module("project.celery")

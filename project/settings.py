@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -234,8 +233,6 @@ MEDIA_ROOT = VAR_DIR / "media"  # each tenant's files in a folder of its own; no
 # Caches: "default" is the tenant's in context, "shared" is everybody's. No key of one is a key of the other.
 
 _redis = os.environ.get("REDIS_URL", "")
-if _redis and importlib.util.find_spec("redis") is None:
-    raise ImproperlyConfigured("REDIS_URL is set, and package 'redis' is missing. Run `pip install redis`.")
 if _redis:
     # Seconds: a server that does not answer must not hold a request.
     _options = {"socket_connect_timeout": 1, "socket_timeout": 1}
@@ -250,6 +247,20 @@ else:
         "default": {"BACKEND": "tenancy.cache.LocMemCache", "LOCATION": "tenants", "OPTIONS": _options},
         "shared": {"BACKEND": "tenancy.cache.SharedLocMemCache", "LOCATION": "shared", "OPTIONS": _options},
     }
+
+# Tasks. Without a broker a task runs at once, in the process that sends it.
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "")
+CELERY_RESULT_BACKEND = os.environ.get("CELERY_RESULT_BACKEND") or CELERY_BROKER_URL or None
+CELERY_TASK_ALWAYS_EAGER = not CELERY_BROKER_URL
+CELERY_TASK_EAGER_PROPAGATES = True
+CELERY_RESULT_EXPIRES = timedelta(hours=1)  # what nobody fetched holds tenants' data
+CELERY_TASK_TRACK_STARTED = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a message that waits in one worker is one that no other takes
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # the log is LOGGING's, with the tenant in it
+CELERY_TIMEZONE = "UTC"
 
 # Security. TLS ends at the proxy in front, which says so in X-Forwarded-Proto.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
@@ -12,6 +13,17 @@ from django.db import OperationalError
 
 class TenancyError(Exception):
     """Base of all errors raised by ``tenancy``."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it goes to another process with its words and facts: a task queue's, a test runner's."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[TenancyError], args: tuple[Any, ...], facts: dict[str, Any]) -> TenancyError:
+    """Not by its ``__init__``, which takes other things than its words."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class NoTenant(TenancyError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tenancy.fleet import Outcome, Result, run
@@ -48,9 +48,14 @@ class Job:
             if not waiting:
                 break
             time.sleep(max(0.0, failed_at + PAUSE * 2**attempt - time.monotonic()))
-        for tenant in get_registry():
-            if tenant.id not in before and self.selection.takes(tenant):
-                yield Outcome(tenant, Result.SKIPPED, error="added to tenants.yaml during the run")
+        yield from added_since(before, self.selection)
+
+
+def added_since(before: Collection[str], selection: Selection) -> Iterator[Outcome[Answer]]:
+    """Who came to tenants.yaml meanwhile and would have been asked: not counted, but named."""
+    for tenant in get_registry():
+        if tenant.id not in before and selection.takes(tenant):
+            yield Outcome(tenant, Result.SKIPPED, error="added to tenants.yaml during the run")
 
 
 def settled(outcome: Outcome[Answer | Absent]) -> Outcome[Answer]:

@@ -1,0 +1,14 @@
+"""The Celery application: ``celery --app project worker``. Without CELERY_BROKER_URL nothing imports it."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+app = Celery("freehold")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.autodiscover_tasks(["tenancy.reports"])

@@ -1,0 +1,181 @@
+"""Putting a report's question to many tenants on Celery's workers, a chunk of tenants at a time.
+
+A chunk is a message, and its answer a result of Celery's. A worker that dies answers nothing, and a broker
+may give its message to another only much later. So when nobody has anything else to do, a chunk that is out
+for far longer than others took is sent once more. The first answer counts, and only one is taken, so that
+no tenant is counted twice. (Dean and Ghemawat, MapReduce, OSDI 2004, section 3.6, "backup tasks".)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Celery, current_app
+from celery.result import AsyncResult
+
+from tenancy.exceptions import TenancyError
+from tenancy.fleet import Outcome, Result, first_line
+from tenancy.registry import get_registry
+from tenancy.reports.answer import Answer, Question
+from tenancy.reports.job import added_since
+from tenancy.reports.message import unpack
+from tenancy.reports.tasks import HEADER, NAME
+from tenancy.selection import Selection
+from tenancy.tenant import Tenant
+
+#: Chunks that are out at a time: their answers wait in the result store, which is memory somewhere.
+IN_FLIGHT = 32
+#: Seconds after which a chunk may be sent again at all, and how many times as long as others took.
+LEAST_PATIENCE, PATIENCE = 5.0, 3.0
+#: How often in all.
+TRIES = 3
+#: Seconds between two looks at what has come.
+TICK = 0.05
+#: Seconds that a worker has to say that it is there.
+GREETING = 2.0
+#: Seconds for messages to travel and chunks to queue, beyond what tenants may take.
+GRACE = 60.0
+
+
+class NoWorker(TenancyError):
+    """Nobody takes messages from the broker."""
+
+
+@dataclass
+class Chunk:
+    """Some tenants, and the messages that are out about them."""
+
+    tenants: Sequence[Tenant]
+    results: list[AsyncResult] = field(default_factory=list)
+    sent: float = 0.0
+    #: When the first was sent.
+    begun: float = 0.0
+
+
+@dataclass
+class DistributedJob:
+    """As ``Job``, with ``jobs`` threads in each worker that has a chunk of ``size`` tenants.
+
+    ``given`` are the report's parameters as texts: each worker checks them itself.
+    """
+
+    question: Question
+    given: dict[str, str]
+    tenants: Sequence[Tenant]
+    selection: Selection
+    jobs: int = 8
+    timeout: float = 300.0
+    retries: int = 2
+    size: int = 25
+    app: Celery = field(default_factory=lambda: current_app._get_current_object())
+
+    def __post_init__(self) -> None:
+        self._waiting = deque(
+            Chunk(self.tenants[start : start + self.size]) for start in range(0, len(self.tenants), self.size)
+        )
+        self._out: list[Chunk] = []
+        self._longest = 0.0
+
+    @property
+    def deadline(self) -> float:
+        """Seconds in which a chunk has been answered, or never will be."""
+        turns = math.ceil(self.size / max(1, self.jobs)) * (self.retries + 1)
+        return turns * self.timeout + GRACE
+
+    def outcomes(self) -> Iterator[Outcome[Answer]]:
+        """One for each tenant, as they come. Raises ``NoWorker`` when nobody is there."""
+        before = frozenset(get_registry().ids)
+        if self._waiting and not self.app.control.ping(timeout=GREETING):
+            raise NoWorker(
+                "No worker answers at the broker. Start one with `celery --app project worker`, or leave "
+                "--celery out."
+            )
+        try:
+            while self._waiting or self._out:
+                while self._waiting and len(self._out) < IN_FLIGHT:
+                    chunk = self._waiting.popleft()
+                    self._send(chunk)
+                    self._out.append(chunk)
+                answered = [chunk for chunk in self._out if self._is_answered(chunk)]
+                for chunk in answered:
+                    self._out.remove(chunk)
+                    yield from self._take(chunk)
+                if not answered:
+                    time.sleep(TICK)
+                yield from self._look_at_the_clock()
+        finally:
+            for chunk in self._out:
+                _forget(chunk.results)
+        yield from added_since(before, self.selection)
+
+    def _send(self, chunk: Chunk) -> None:
+        question = {
+            "limit": self.question.limit,
+            "rows": self.question.rows,
+            "from_replica": self.question.from_replica,
+        }
+        chunk.sent = time.monotonic()
+        chunk.begun = chunk.begun or chunk.sent
+        chunk.results.append(
+            self.app.send_task(
+                NAME,
+                kwargs={
+                    "report": self.question.report.name,
+                    "given": self.given,
+                    "question": question,
+                    "job": {"jobs": self.jobs, "timeout": self.timeout, "retries": self.retries},
+                },
+                headers={HEADER: [tenant.id for tenant in chunk.tenants]},
+                expires=self.deadline,
+            )
+        )
+
+    @staticmethod
+    def _is_answered(chunk: Chunk) -> bool:
+        return any(result.ready() for result in chunk.results)
+
+    def _take(self, chunk: Chunk) -> Iterator[Outcome[Answer]]:
+        """The first answer; what else comes of the chunk is nobody's."""
+        self._longest = max(self._longest, time.monotonic() - chunk.begun)
+        result = next(each for each in chunk.results if each.ready())
+        try:
+            if not result.successful():
+                yield from self._all(chunk, first_line(result.result))
+                return
+            facts = {each["tenant"]: each for each in result.result}
+            for tenant in chunk.tenants:
+                if tenant.id in facts:
+                    yield unpack(self.question.report, tenant, facts[tenant.id])
+                else:
+                    yield Outcome(tenant, Result.FAILED, error="the worker said nothing of it")
+        finally:
+            _forget(chunk.results)
+
+    def _look_at_the_clock(self) -> Iterator[Outcome[Answer]]:
+        now = time.monotonic()
+        patience = max(LEAST_PATIENCE, PATIENCE * self._longest)
+        for chunk in list(self._out):
+            if now - chunk.begun > self.deadline:
+                self._out.remove(chunk)
+                _forget(chunk.results)
+                yield from self._all(chunk, f"no worker answered within {self.deadline:.0f} s")
+            elif not self._waiting and len(chunk.results) < TRIES and now - chunk.sent > patience:
+                self._send(chunk)
+
+    @staticmethod
+    def _all(chunk: Chunk, error: str) -> Iterator[Outcome[Any]]:
+        for tenant in chunk.tenants:
+            yield Outcome(tenant, Result.FAILED, error=error)
+
+
+def _forget(results: Sequence[Any]) -> None:
+    """Nobody works on them any more, if they can help it, and what was answered is deleted."""
+    for result in results:
+        if not result.ready():
+            result.revoke()
+        result.forget()

@@ -1,0 +1,64 @@
+"""A question and its answers as messages between processes: plain JSON."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from tenancy.fleet import Outcome, Result
+from tenancy.reports.answer import Answer
+from tenancy.reports.columns import Column
+from tenancy.reports.report import Report, Row
+from tenancy.reports.totals import Totals
+from tenancy.tenant import Tenant
+
+
+def pack(outcome: Outcome[Answer]) -> dict[str, Any]:
+    """One tenant's turn, with its rows."""
+    return {
+        "tenant": outcome.tenant.id,
+        "result": str(outcome.result),
+        "seconds": outcome.seconds,
+        "error": outcome.error,
+        "rows": None if outcome.value is None else [list(map(_packed, row)) for row in outcome.value.rows],
+    }
+
+
+def unpack(report: Report, tenant: Tenant, facts: dict[str, Any]) -> Outcome[Answer]:
+    """The same again, on the other side, where totals are worked out. Raises ``ValueError`` for what is
+    another tenant's."""
+    if facts["tenant"] != tenant.id:
+        raise ValueError("An answer of another tenant than was asked.")
+    value = None
+    if facts["rows"] is not None:
+        rows = [_row(report.columns, row) for row in facts["rows"]]
+        totals = Totals(report)
+        totals.add(rows)
+        value = Answer(rows, totals)
+    return Outcome(tenant, Result(facts["result"]), float(facts["seconds"]), value, str(facts["error"]))
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(map(_packed, value))
+    if isinstance(value, datetime.date):  # and a datetime, which is one
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _row(columns: Iterable[Column], row: list[Any]) -> Row:
+    return tuple(_unpacked(column.type, value) for column, value in zip(columns, row, strict=True))
+
+
+def _unpacked(kind: type, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_unpacked(kind, one) for one in value)
+    if value is None:
+        return None
+    if kind is Decimal:
+        return Decimal(value)
+    if issubclass(kind, datetime.date):
+        return kind.fromisoformat(value)
+    return float(value) if kind is float else value

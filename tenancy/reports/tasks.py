@@ -1,0 +1,70 @@
+"""The part of a report that a Celery worker does: some tenants, in its threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import shared_task
+from django.core.management import call_command
+
+from tenancy import live
+from tenancy.exceptions import NoTenant, TenantNotFound
+from tenancy.fleet import Result
+from tenancy.registry import get_registry
+from tenancy.reports.answer import Question
+from tenancy.reports.job import Job
+from tenancy.reports.message import pack
+from tenancy.reports.report import get_report
+from tenancy.selection import Selection
+
+#: The message's header: whom it is about.
+HEADER = "tenant_ids"
+NAME = "tenancy.reports.ask"
+
+
+@shared_task(bind=True, name=NAME, acks_late=True, reject_on_worker_lost=True)
+def ask(
+    self: Any, report: str, given: Mapping[str, Any], question: Mapping[str, Any], job: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Put a report's question to the tenants in the message's header, each in its own context.
+
+    Reads only, so that it may be done twice; whoever asked takes the first answer. Raises ``NoTenant`` for a
+    message without the header.
+    """
+    tenant_ids = (self.request.headers or {}).get(HEADER)
+    if not isinstance(tenant_ids, list):
+        raise NoTenant(f"The message of task '{NAME}'")
+    live.refresh()
+    declared = get_report(report)
+    registry = get_registry()
+    tenants, found = [], []
+    for tenant_id in tenant_ids:
+        try:
+            tenants.append(registry.get(tenant_id))
+        except TenantNotFound:
+            found.append(_gone(tenant_id))
+    asked = Question(declared, declared.clean(given), **question)
+    # Selected by their ids, so nobody else is looked for.
+    found.extend(map(pack, Job(asked, tenants, Selection(tenant_ids), **job).outcomes()))
+    return found
+
+
+def _gone(tenant_id: str) -> dict[str, Any]:
+    """This worker's tenants.yaml does not have it: it was removed a moment ago, or is not here yet."""
+    return {
+        "tenant": tenant_id,
+        "result": str(Result.SKIPPED),
+        "seconds": 0.0,
+        "error": "not in the tenants.yaml of the worker that was asked",
+        "rows": None,
+    }
+
+
+@shared_task(name="tenancy.reports.run")
+def run(name: str, output: str, **options: Any) -> None:
+    """``manage.py report NAME --output FILE``, for a schedule of Celery beat's: in this worker's threads.
+
+    Raises ``SystemExit`` where the command would exit with 1, which Celery records as a failure.
+    """
+    call_command("report", name, output=output, **options)

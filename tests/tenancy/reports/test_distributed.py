@@ -1,0 +1,216 @@
+"""The same report on Celery's workers. With a real broker, and workers that are killed: tests/system."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from decimal import Decimal
+from unittest import mock
+
+import pytest
+from celery import current_app
+from django.test import override_settings
+
+from catalog.models import Category, Product
+from tenancy.context import tenant_context
+from tenancy.exceptions import NoTenant
+from tenancy.fleet import Outcome, Result
+from tenancy.reports import distributed, tasks
+from tenancy.reports.answer import Answer
+from tenancy.reports.message import pack, unpack
+from tenancy.reports.report import get_report
+from tenancy.reports.totals import Totals
+from tenancy.tenant import Status, Tenant
+from tenancy.testing import changed_tenant, databases, repointed
+from tests.tenancy.command import report
+from tests.tenancy.worker import closing, make_app, worker
+
+TENANTS = ["acme", "globex", "initech"]
+
+pytestmark = databases(*TENANTS, transaction=True)
+
+
+@pytest.fixture
+def goods():
+    for number, tenant_id in enumerate(TENANTS):
+        with tenant_context(tenant_id):
+            category = Category.objects.create(name="Things")
+            for currency in ("EUR", "USD"):
+                Product.objects.create(
+                    sku=currency,
+                    name=currency,
+                    category=category,
+                    price=Decimal("0.10") + number,
+                    currency=currency,
+                    stock=number + 1,
+                )
+
+
+@pytest.fixture(scope="module")
+def running():
+    app = make_app()
+    app.finalize(auto=True)  # with what shared_task declared
+    with worker(app):
+        yield app
+
+
+@contextmanager
+def in_use(app):
+    before = current_app._get_current_object()
+    app.set_current()
+    with (
+        override_settings(CELERY_BROKER_URL="memory://"),
+        mock.patch.object(distributed, "GREETING", 1.0),
+    ):
+        yield app
+    before.set_current()
+
+
+@pytest.fixture
+def at_work(running):
+    with in_use(running), closing(running):
+        yield running
+
+
+def document(*arguments):
+    code, out, _ = report(*arguments, "--format", "json")
+    found = json.loads(out)
+    for tenant in found["tenants"]:
+        del tenant["seconds"]
+    del found["started"]
+    return code, found
+
+
+@pytest.mark.parametrize("name", ["inventory", "prices", "restock"])
+def test_it_finds_what_threads_find(at_work, goods, name):
+    here = document(name)
+    assert document(name, "--celery", "--chunk", "2") == here
+    assert here[1]["complete"] is True
+    assert here[1]["totals"]
+
+
+def test_absent_tenants_are_the_same_ones(at_work, goods):
+    with (
+        repointed("globex", NAME="/dev/null/no_such_database"),
+        changed_tenant("initech", status=Status.SUSPENDED),
+    ):
+        here = document("inventory", "--retries", "0")
+        assert document("inventory", "--celery", "--chunk", "1", "--retries", "0") == here
+    code, found = here
+    assert code == 1
+    assert [tenant["result"] for tenant in found["tenants"]] == ["ok", "unreachable", "skipped"]
+
+
+def test_parameters_are_checked_here_and_there(at_work, goods):
+    _, found = document("restock", "--celery", "--param", "below=2")
+    assert {row["stock"] for tenant in found["tenants"] for row in tenant["rows"]} == {1}
+
+
+def test_every_message_names_its_tenants_in_its_header(at_work, goods, monkeypatch):
+    sent = []
+    send = at_work.send_task
+    monkeypatch.setattr(
+        at_work, "send_task", lambda *args, **options: sent.append(options) or send(*args, **options)
+    )
+    document("inventory", "--celery", "--chunk", "2")
+    assert [options["headers"]["tenant_ids"] for options in sent] == [["acme", "globex"], ["initech"]]
+
+
+def test_a_message_without_the_header_is_refused(at_work):
+    result = at_work.send_task(
+        tasks.NAME, kwargs={"report": "inventory", "given": {}, "question": {}, "job": {}}
+    )
+    with pytest.raises(NoTenant):
+        result.get(timeout=20)
+
+
+def test_nobody_there_is_told(goods):
+    with in_use(make_app()), pytest.raises(distributed.NoWorker, match="No worker answers at the broker"):
+        report("inventory", "--celery")
+
+
+def test_a_chunk_that_fails_is_of_absent_tenants(at_work, goods, monkeypatch):
+    def fail(*args, **kwargs):
+        raise KeyError("secret")
+
+    monkeypatch.setattr(tasks, "Job", fail)
+    code, found = document("inventory", "--celery", "--chunk", "2")
+    assert code == 1
+    assert {tenant["result"] for tenant in found["tenants"]} == {"failed"}
+
+
+def test_one_whose_worker_died_is_sent_again_and_counted_once(at_work, goods, monkeypatch):
+    """Nobody ever hears of the first message, as of one that a worker died with."""
+    monkeypatch.setattr(distributed, "LEAST_PATIENCE", 0.3)
+    sent = []
+    send = at_work.send_task
+
+    def lose_the_first(name, *args, **options):
+        if name != tasks.NAME:
+            return send(name, *args, **options)
+        sent.append(options["headers"]["tenant_ids"])
+        return send(name, *args, queue="nobody" if len(sent) == 1 else None, **options)
+
+    monkeypatch.setattr(at_work, "send_task", lose_the_first)
+    here = document("inventory")
+    assert document("inventory", "--celery") == here
+    assert sent == [TENANTS, TENANTS]
+
+
+def test_of_two_answers_one_is_taken(at_work, goods, monkeypatch):
+    """It was sent again too soon: both are answered."""
+    monkeypatch.setattr(distributed, "LEAST_PATIENCE", 0.0)
+    monkeypatch.setattr(distributed, "PATIENCE", 0.0)
+    monkeypatch.setattr(distributed.DistributedJob, "_is_answered", staticmethod(_when_all_have))
+    here = document("inventory")
+    assert document("inventory", "--celery", "--chunk", "1") == here
+
+
+def _when_all_have(chunk):
+    return len(chunk.results) == distributed.TRIES and all(result.ready() for result in chunk.results)
+
+
+def test_what_nobody_answers_ends(at_work, goods, monkeypatch):
+    monkeypatch.setattr(distributed.DistributedJob, "deadline", 1.0)
+    send = at_work.send_task
+
+    def lose(name, *args, **options):
+        return send(name, *args, **({"queue": "nobody"} if name == tasks.NAME else {}), **options)
+
+    monkeypatch.setattr(at_work, "send_task", lose)
+    code, found = document("inventory", "--celery")
+    assert code == 1
+    assert {tenant["error"] for tenant in found["tenants"]} == {"no worker answered within 1 s"}
+
+
+def test_without_a_broker_it_is_told():
+    with pytest.raises(Exception, match="--celery needs CELERY_BROKER_URL"):
+        report("inventory", "--celery")
+
+
+def test_a_message_carries_every_value_exactly():
+    declared = get_report("restock")
+    rows = [
+        declared._row(
+            {
+                "currency": None,
+                "reason": "low",
+                "sku": ["a", "b"],
+                "name": "ü",
+                "stock": 10**20,
+                "value": Decimal("0.10"),
+                "updated_at": "2026-11-26T12:00:00.000001+02:00",
+            }
+        )
+    ]
+    totals = Totals(declared)
+    totals.add(rows)
+    outcome = Outcome(Tenant("acme", "Acme"), Result.OK, 0.25, Answer(rows, totals))
+    there = unpack(declared, outcome.tenant, json.loads(json.dumps(pack(outcome))))
+    assert there.value.rows == rows
+    assert there.value.totals.rows() == totals.rows()
+    assert (there.result, there.seconds) == (Result.OK, 0.25)
+    away = Outcome(outcome.tenant, Result.BUSY, error="E")
+    assert unpack(declared, outcome.tenant, json.loads(json.dumps(pack(away)))) == away
+    with pytest.raises(ValueError, match="another tenant"):
+        unpack(declared, Tenant("globex", "G"), pack(outcome))
