@@ -78,10 +78,12 @@ test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers th
 	@SWARM_REQUESTS=$${SWARM_REQUESTS:-20000} TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/swarm
 
 .PHONY: test-system
-test-system: $(VENV)/dev.done  ## Tests with programs from Debian's packages: PgBouncer (installs it where it may)
-	@PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || { \
-		echo "Installing pgbouncer"; apt-get update -qq && apt-get install -y -qq pgbouncer >/dev/null; } || { \
-		echo "pgbouncer is missing and cannot be installed here; run: apt-get install pgbouncer" >&2; exit 1; }
+test-system: $(VENV)/dev.done  ## Tests with PgBouncer, Redis and Chromium from Debian (installs them where it may)
+	@missing=""; for pair in pgbouncer:pgbouncer redis-server:redis-server chromium:chromium; do \
+		PATH="$$PATH:/usr/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	test -z "$$missing" || { echo "Installing$$missing"; \
+		apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || { \
+		echo "Missing, and cannot be installed here:$$missing; run: apt-get install$$missing" >&2; exit 1; }
 	@SYSTEM_TESTS=1 TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/system
 
 .PHONY: swarm

@@ -38,6 +38,8 @@ TRIES = 3
 TICK = 0.05
 #: Seconds that a worker has to say that it is there.
 GREETING = 2.0
+#: Seconds without any answer after which it is asked whether anybody is still there.
+SILENCE = 60.0
 #: Seconds for messages to travel and chunks to queue, beyond what tenants may take.
 GRACE = 60.0
 
@@ -46,7 +48,7 @@ class NoWorker(TenancyError):
     """Nobody takes messages from the broker."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Chunk:
     """Some tenants, and the messages that are out about them."""
 
@@ -80,6 +82,7 @@ class DistributedJob:
         )
         self._out: list[Chunk] = []
         self._longest = 0.0
+        self._heard = 0.0
 
     @property
     def deadline(self) -> float:
@@ -90,7 +93,7 @@ class DistributedJob:
     def outcomes(self) -> Iterator[Outcome[Answer]]:
         """One for each tenant, as they come. Raises ``NoWorker`` when nobody is there."""
         before = frozenset(get_registry().ids)
-        if self._waiting and not self.app.control.ping(timeout=GREETING):
+        if self._waiting and not self._is_anybody_there():
             raise NoWorker(
                 "No worker answers at the broker. Start one with `celery --app project worker`, or leave "
                 "--celery out."
@@ -105,13 +108,22 @@ class DistributedJob:
                 for chunk in answered:
                     self._out.remove(chunk)
                     yield from self._take(chunk)
-                if not answered:
+                if answered:
+                    self._heard = time.monotonic()
+                elif time.monotonic() - self._heard > SILENCE and not self._is_anybody_there():
+                    yield from self._give_up([*self._out, *self._waiting], "no worker is there any more")
+                    self._waiting.clear()
+                else:
                     time.sleep(TICK)
                 yield from self._look_at_the_clock()
         finally:
             for chunk in self._out:
                 _forget(chunk.results)
         yield from added_since(before, self.selection)
+
+    def _is_anybody_there(self) -> bool:
+        self._heard = time.monotonic()
+        return bool(self.app.control.ping(timeout=GREETING))
 
     def _send(self, chunk: Chunk) -> None:
         question = {
@@ -161,11 +173,15 @@ class DistributedJob:
         patience = max(LEAST_PATIENCE, PATIENCE * self._longest)
         for chunk in list(self._out):
             if now - chunk.begun > self.deadline:
-                self._out.remove(chunk)
-                _forget(chunk.results)
-                yield from self._all(chunk, f"no worker answered within {self.deadline:.0f} s")
+                yield from self._give_up([chunk], f"no worker answered within {self.deadline:.0f} s")
             elif not self._waiting and len(chunk.results) < TRIES and now - chunk.sent > patience:
                 self._send(chunk)
+
+    def _give_up(self, chunks: Sequence[Chunk], error: str) -> Iterator[Outcome[Any]]:
+        self._out = [chunk for chunk in self._out if chunk not in chunks]
+        for chunk in chunks:
+            _forget(chunk.results)
+            yield from self._all(chunk, error)
 
     @staticmethod
     def _all(chunk: Chunk, error: str) -> Iterator[Outcome[Any]]:

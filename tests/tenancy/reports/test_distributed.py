@@ -125,8 +125,25 @@ def test_a_message_without_the_header_is_refused(at_work):
 
 
 def test_nobody_there_is_told(goods):
-    with in_use(make_app()), pytest.raises(distributed.NoWorker, match="No worker answers at the broker"):
+    app = make_app()
+    app.control.ping = lambda **_: []  # the broker in memory is everybody's
+    with in_use(app), pytest.raises(distributed.NoWorker, match="No worker answers at the broker"):
         report("inventory", "--celery")
+
+
+def test_when_all_workers_die_it_ends(at_work, goods, monkeypatch):
+    """They greeted, and are gone with their messages."""
+    monkeypatch.setattr(distributed, "SILENCE", 0.5)
+    send, greetings = at_work.send_task, [[{"a worker": "pong"}]]
+
+    def lose(name, *args, **options):
+        return send(name, *args, **({"queue": "nobody"} if name == tasks.NAME else {}), **options)
+
+    monkeypatch.setattr(at_work, "send_task", lose)
+    monkeypatch.setattr(at_work.control, "ping", lambda **_: greetings.pop() if greetings else [])
+    code, found = document("inventory", "--celery", "--chunk", "1")
+    assert code == 1
+    assert {tenant["error"] for tenant in found["tenants"]} == {"no worker is there any more"}
 
 
 def test_a_chunk_that_fails_is_of_absent_tenants(at_work, goods, monkeypatch):
