@@ -102,6 +102,10 @@ bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant
 bench-fleet: $(VENV)/bench.done  ## What migrating and provisioning a fleet costs, and what a crash leaves (eight minutes)
 	@$(BIN)/python -m benchmarks fleet provision many crashes $(BENCH_ARGS)
 
+.PHONY: bench-reports
+bench-reports: $(VENV)/bench.done  ## What a report over a thousand tenants costs beside psycopg2 and loops (two minutes)
+	@$(BIN)/python -m benchmarks reports $(BENCH_ARGS)
+
 .PHONY: bench-endurance
 bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenants: does anything grow? (40 minutes)
 	@$(BIN)/python -m benchmarks rewrites endurance $(BENCH_ARGS)

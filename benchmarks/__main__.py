@@ -22,6 +22,7 @@ from benchmarks import (
     guards,
     many,
     provision,
+    reports,
     requests,
     rewrites,
     zipf,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Stage, Reporter, argparse.Namespace], Result]] = {
     "fleet": lambda stage, reporter, _: fleet.run(stage, reporter),
     "provision": lambda stage, reporter, _: provision.run(stage, reporter),
     "crashes": lambda stage, reporter, _: crashes.run(stage, reporter),
+    "reports": lambda stage, reporter, _: reports.run(stage, reporter),
     "many": lambda stage, reporter, _: many.run(stage, reporter),
     "guards": lambda stage, reporter, _: guards.run(stage, reporter),
 }

@@ -13,6 +13,8 @@ import selectors
 import socket
 import struct
 import threading
+import time
+from collections import deque
 from contextlib import suppress
 
 #: Bytes taken at a time.
@@ -27,10 +29,15 @@ _FILTER = struct.pack("HP", 1, ctypes.addressof(_NOTHING))
 
 class Proxy:
     """Forwards 127.0.0.1:``port`` to a Unix socket while the block lasts; ``hang()``, ``lose()`` and
-    ``forward()`` switch. What has arrived while it hangs is gone, so those connections stay dead."""
+    ``forward()`` switch. What has arrived while it hangs is gone, so those connections stay dead.
 
-    def __init__(self, target: str) -> None:
+    What clients say arrives ``latency`` seconds later, as if the server were that far away."""
+
+    def __init__(self, target: str, latency: float = 0.0) -> None:
         self._target = target
+        self._latency = latency
+        #: What is under way: when it arrives, where it came from and where it goes, and nothing for an end.
+        self._under_way: deque[tuple[float, socket.socket, socket.socket, bytes]] = deque()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -73,13 +80,20 @@ class Proxy:
 
     def _loop(self) -> None:
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is self._alarm:
                     return
                 if key.fileobj is self._listener:
                     self._accept()
                 else:
                     self._pass_on(key.fileobj, key.data)  # type: ignore[arg-type]
+            while self._under_way and self._under_way[0][0] <= time.monotonic():
+                _, source, target, data = self._under_way.popleft()
+                self._deliver(source, target, data)
+
+    def _patience(self) -> float | None:
+        """Seconds until something arrives."""
+        return max(0.0, self._under_way[0][0] - time.monotonic()) if self._under_way else None
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -97,14 +111,28 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
             data = source.recv(_CHUNK)
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(source)  # an end that is under way is not read again
+        if self._latency and source.family == socket.AF_INET:
+            self._under_way.append((time.monotonic() + self._latency, source, target, data))
+        else:
+            self._deliver(source, target, data)
+
+    def _deliver(self, source: socket.socket, target: socket.socket, data: bytes) -> None:
+        try:
             if data and not self._is_silent:
                 target.sendall(data)
         except OSError:
+            if source.fileno() < 0:
+                return
             data = b""
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(source)
         if data:
             return
         # An end travels too, but not through a hole.
-        self._selector.unregister(source)
         source.close()
         if not self._is_silent:
             with suppress(KeyError, ValueError):

@@ -26,14 +26,14 @@ class BadValue(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """``type`` is one of ``TYPES``; ``places`` those of a Decimal after its point.
+    """``kind`` is one of ``TYPES``; ``places`` those of a Decimal after its point.
 
     Rows are merged by the columns with ``key``: one group for each combination of their values. Each of the
     others says by ``merge`` how; without, it stands in the tenants' rows only. Any value may be None.
     """
 
     name: str
-    type: type = str
+    kind: type = str
     merge: Merge | None = None
     key: bool = False
     places: int = 2
@@ -44,14 +44,14 @@ class Column:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ImproperlyConfigured(f"A report's column cannot be called '{self.name}'.")
-        if self.type not in TYPES:
+        if self.kind not in TYPES:
             names = ", ".join(kind.__name__ for kind in TYPES)
-            raise ImproperlyConfigured(f"Column '{self.name}': type is one of {names}.")
+            raise ImproperlyConfigured(f"Column '{self.name}': kind is one of {names}.")
         if self.key and self.merge is not None:
             raise ImproperlyConfigured(f"Column '{self.name}' is a key; what is grouped by is not merged.")
-        if self.merge is not None and self.merge.takes and self.type not in self.merge.takes:
+        if self.merge is not None and self.merge.takes and self.kind not in self.merge.takes:
             raise ImproperlyConfigured(f"Column '{self.name}': {self.merge} is for numbers.")
-        if isinstance(self.merge, Mean) and self.type is int:
+        if isinstance(self.merge, Mean) and self.kind is int:
             raise ImproperlyConfigured(f"Column '{self.name}': a mean is seldom whole; use Decimal or float.")
 
     @property
@@ -61,7 +61,7 @@ class Column:
     @property
     def result_type(self) -> type:
         """Of what is merged."""
-        return self.type if self.merge is None or self.merge.gives is None else self.merge.gives
+        return self.kind if self.merge is None or self.merge.gives is None else self.merge.gives
 
     def clean(self, value: Any) -> Any:
         """A value as it is written and merged. Raises ``BadValue``, which does not show it: it is a
@@ -73,7 +73,7 @@ class Column:
         return self._clean(value)
 
     def _clean(self, value: Any) -> Any:
-        kind = self.type
+        kind = self.kind
         if type(value) is kind and kind in (int, str, bool):
             return value
         try:

@@ -49,7 +49,7 @@ def _packed(value: Any) -> Any:
 
 
 def _row(columns: Iterable[Column], row: list[Any]) -> Row:
-    return tuple(_unpacked(column.type, value) for column, value in zip(columns, row, strict=True))
+    return tuple(_unpacked(column.kind, value) for column, value in zip(columns, row, strict=True))
 
 
 def _unpacked(kind: type, value: Any) -> Any:

@@ -23,7 +23,7 @@ HEADER = "tenant_ids"
 NAME = "tenancy.reports.ask"
 
 
-@shared_task(bind=True, name=NAME, acks_late=True, reject_on_worker_lost=True)
+@shared_task(bind=True, name=NAME, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
 def ask(
     self: Any, report: str, given: Mapping[str, Any], question: Mapping[str, Any], job: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def _gone(tenant_id: str) -> dict[str, Any]:
     }
 
 
-@shared_task(name="tenancy.reports.run")
+@shared_task(name="tenancy.reports.run")  # type: ignore[untyped-decorator]
 def run(name: str, output: str, **options: Any) -> None:
     """``manage.py report NAME --output FILE``, for a schedule of Celery beat's: in this worker's threads.
 

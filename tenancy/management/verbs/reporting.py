@@ -159,7 +159,7 @@ class Reporting(FleetVerb):
             self.stdout.write(f"  {report.description}")
             for column in report.columns:
                 merge = "key" if column.key else str(column.merge or "of each tenant only")
-                self.stdout.write(f"    {column.name:<12} {column.type.__name__:<9} {merge}")
+                self.stdout.write(f"    {column.name:<12} {column.kind.__name__:<9} {merge}")
             for name, field in report.parameters.items():
                 self.stdout.write(f"    --param {name}=…{_default(field)}")
 

@@ -30,7 +30,7 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
 
 def _cell(column: Any, value: Any) -> Any:
     plain = column.plain(value)
-    if isinstance(plain, str) and column.type is str and plain.startswith(_FORMULAE):
+    if isinstance(plain, str) and column.kind is str and plain.startswith(_FORMULAE):
         return f"'{plain}"
     return plain
 

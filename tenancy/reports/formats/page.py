@@ -104,7 +104,7 @@ def _plots(found: Collected) -> Iterator[SafeString]:
     facets = sorted(by_facet, key=lambda facet: (-len(by_facet[facet]), str(facet)))
     for facet in facets[:MOST_FACETS]:
         name = measure.name if first is None else f"{measure.name}, {first.name} {_shown(first, facet)}"
-        if others:
+        if first is not None and others:
             yield bars(list(_groups(found, first, facet, others, measure)), f"{name}: by {_names(others)}")
         tenants = sorted(by_facet[facet], key=lambda bar: -bar.value)
         is_cut = len(tenants) > MOST_BARS

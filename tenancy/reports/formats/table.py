@@ -30,8 +30,8 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
     # A part is not called the total.
     name = "total" if coverage.is_complete else f"{coverage.answered:,} of {coverage.tenants:,}"
     for row in found.totals.rows():
-        cells = dict(zip(found.totals.columns, row, strict=True))
-        shown = (_merged(column, cells[column]) if column in cells else "" for column in columns)
+        merged = dict(zip(found.totals.columns, row, strict=True))
+        shown = (_merged(column, merged[column]) if column in merged else "" for column in columns)
         table.add_row(name, *map(Text, shown), style="bold")
     print_table(stream, table)
 
@@ -40,7 +40,7 @@ def _table(columns: tuple[Column, ...]) -> Table:
     table = Table("tenant", box=None, pad_edge=False)
     for column in columns:
         table.add_column(
-            column.name, justify="right" if column.type in (int, float) or column.is_number else "left"
+            column.name, justify="right" if column.kind in (int, float) or column.is_number else "left"
         )
     return table
 

@@ -71,7 +71,7 @@ def test_another_type_is_refused_without_showing_the_value(column, given):
     with pytest.raises(BadValue) as caught:
         column.clean(given)
     message = str(caught.value)
-    assert message == f"column 'c' takes {column.type.__name__}, and got {type(given).__name__}"
+    assert message == f"column 'c' takes {column.kind.__name__}, and got {type(given).__name__}"
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_another_type_is_refused_without_showing_the_value(column, given):
     [
         ({"name": "tenant"}, "cannot be called 'tenant'"),
         ({"name": "a b"}, "cannot be called 'a b'"),
-        ({"name": "c", "type": list}, "type is one of str, int"),
+        ({"name": "c", "kind": list}, "kind is one of str, int"),
         ({"name": "c", "key": True, "merge": Count()}, "is a key"),
         ({"name": "c", "merge": Sum()}, "sum is for numbers"),
-        ({"name": "c", "type": int, "merge": Mean("n")}, "a mean is seldom whole"),
+        ({"name": "c", "kind": int, "merge": Mean("n")}, "a mean is seldom whole"),
     ],
 )
 def test_a_wrong_column_is_refused_when_it_is_declared(arguments, message):
