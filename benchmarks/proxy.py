@@ -114,27 +114,27 @@ class Proxy:
         except OSError:
             data = b""
         if not data:
-            self._selector.unregister(source)  # an end that is under way is not read again
+            self._stop_reading(source)  # an end that is under way is not read again
         if self._latency and source.family == socket.AF_INET:
             self._under_way.append((time.monotonic() + self._latency, source, target, data))
         else:
             self._deliver(source, target, data)
 
     def _deliver(self, source: socket.socket, target: socket.socket, data: bytes) -> None:
-        try:
-            if data and not self._is_silent:
-                target.sendall(data)
-        except OSError:
-            if source.fileno() < 0:
-                return
-            data = b""
-            with suppress(KeyError, ValueError):
-                self._selector.unregister(source)
         if data:
-            return
+            if self._is_silent:
+                return
+            with suppress(OSError):
+                target.sendall(data)
+                return
         # An end travels too, but not through a hole.
+        self._stop_reading(source)
         source.close()
         if not self._is_silent:
-            with suppress(KeyError, ValueError):
-                self._selector.unregister(target)
+            self._stop_reading(target)
             target.close()
+
+    def _stop_reading(self, side: socket.socket) -> None:
+        """Also where it was closed meanwhile, by the other side's end."""
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(side)

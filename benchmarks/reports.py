@@ -1,7 +1,7 @@
 """One report over a thousand tenants, beside psycopg2 in as many threads and beside loops written by hand.
 
-Twice: with the server next door, and with 20 ms put in front of every message to it. All take turns at batches
-of tenants.
+Twice: with the server next door, and with 20 ms put in front of every message to it. All take turns at
+batches of tenants.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from benchmarks.reporter import JOBS
 from benchmarks.result import Goal, Result, Table, show
 from benchmarks.stage import CROWD, Stage, crowd_id, crowd_place
 
-#: Tenants that take part near by in each batch; the thousand are so many batches, gone through more than once.
+#: Tenants in each batch near by, and how often all batches of the thousand are gone through.
 BATCH, TURNS = 100, 2
-#: Far away everything takes its time, so that fewer of them will do; and those that go one by one get fewer yet.
+#: Far away everything takes its time, so that fewer will do; those that go one by one get fewer yet.
 FAR, FAR_SLOW, FAR_ROUNDS = 96, 12, 8
 #: Seconds of latency.
 LATENCY = 0.020

@@ -25,6 +25,7 @@ from typing import Any, cast
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import ConnectionHandler
 
+from tenancy import memory
 from tenancy.backends.pooled import Reading
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import NOBODY, Frame, current_frame
@@ -237,21 +238,31 @@ def maintenance(alias: str, *, makes_file: bool = True, patience: float = 30.0) 
 
 
 @contextmanager
-def reading(tenant: Tenant, *, limit: float, from_replica: bool = True) -> Iterator[Any]:
-    """A connection for a report: its session cannot write, and a transaction on it sees one snapshot.
+def reading(
+    tenant: Tenant, *, limit: float, from_replica: bool = True, snapshot: bool = False
+) -> Iterator[Any]:
+    """A connection for a report of the tenant in context: its session cannot write.
 
-    A statement may take ``limit`` seconds. It goes to the replica that the tenant's entry names; there is no
+    With ``snapshot`` the block is one transaction, in which everything is as it was at its first statement. A
+    statement may take ``limit`` seconds. It goes to the replica that the tenant's entry names; there is no
     other way then, for the replica is there to spare the database. It is opened new and closed after, so that
-    its settings reach nobody else; it goes past a pooler, which would keep them.
+    its settings reach nobody else; it goes past a pooler, which would keep them. Raises ``WrongTenant`` or
+    ``NoTenant`` outside the tenant's context.
     """
+    memory.require_context("A connection for reading", tenant.id)
     connection = connections[tenant.id]
     wrapper = cast(TenancyWrapper, connection)
     close(tenant.id)
     before = wrapper.reading
-    wrapper.reading = Reading(limit, tenant.replica if from_replica else None)
+    wrapper.reading = Reading(limit, tenant.replica if from_replica else None, snapshot)
+    is_ours = snapshot and not wrapper.in_atomic_block  # an outer transaction (a test's) is one snapshot too
     try:
+        if is_ours:
+            wrapper.enter_snapshot()
         yield connection
     finally:
+        if is_ours:
+            wrapper.leave_snapshot()
         wrapper.reading = before
         close(tenant.id)
 

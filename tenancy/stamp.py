@@ -68,7 +68,7 @@ def shake_hands(connection: Any) -> None:
     alias = connection.alias
     schema = connection.settings_dict.get("SCHEMA")
     with connection.cursor() as cursor:
-        cursor.execute(history_question(connection))
+        cursor.execute(connection.opening_words() + history_question(connection))
         rows = cursor.fetchall()
     if not rows:
         raise TenantMigrating(alias, "has an empty stamp")

@@ -3,7 +3,7 @@
 import os
 
 from benchmarks.comparators.common import *  # noqa: F403
-from benchmarks.comparators.common import CATALOG, database
+from benchmarks.comparators.common import database
 from benchmarks.stage import CROWD, crowd_id, crowd_place
 
 #: Where the server is: a socket's folder, or a proxy's port.
@@ -17,4 +17,3 @@ def _tenant(number: int) -> dict[str, object]:
 
 
 DATABASES = {"default": database("single")} | {crowd_id(number): _tenant(number) for number in range(CROWD)}
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", CATALOG]

@@ -39,6 +39,9 @@ class Reading:
     limit: float
     #: Django's settings of the copy to read from; None is the tenant's own database.
     replica: dict[str, Any] | None = None
+    #: One transaction, which begins with the handshake and ends with the connection: each of the two would
+    #: cost a trip of its own to the server.
+    is_snapshot: bool = False
 
 
 class PooledWrapper(Base):
@@ -166,6 +169,24 @@ class PooledWrapper(Base):
             super().init_connection_state()
         finally:
             self.call_started = 0.0
+
+    def opening_words(self) -> str:
+        """SQL that goes to the server in the message of the handshake."""
+        return ""
+
+    def enter_snapshot(self) -> None:
+        """Connect, and be in a transaction that Django takes for its own: an ``atomic()`` inside it is a
+        savepoint, and nothing commits it."""
+        self.ensure_connection()
+        self.in_atomic_block = True
+        self.autocommit = False  # as Django notes it; without that it makes no savepoints
+
+    def leave_snapshot(self) -> None:
+        """Nothing was written, so there is nothing to undo but what Django noted."""
+        self.in_atomic_block = self.needs_rollback = False
+        self.autocommit = True
+        self.savepoint_ids = []
+        self.run_on_commit = []
 
     def why_unreachable(self) -> str:
         """For the operator, as the end of a sentence."""

@@ -16,7 +16,6 @@ from tenancy.registry import get_registry
 from tenancy.reports.report import Report, Row
 from tenancy.reports.totals import Totals
 from tenancy.tenant import Status, Tenant
-from tenancy.transactions import atomic_on
 
 
 class ReportWrites(TenancyError):
@@ -61,7 +60,7 @@ class Question:
         if current.status is Status.SUSPENDED:
             return Absent("suspended")
         try:
-            with reading(current, limit=self.limit, from_replica=self.from_replica), atomic_on(tenant.id):
+            with reading(current, limit=self.limit, from_replica=self.from_replica, snapshot=True):
                 rows = self.report.ask(self.parameters, self.rows)
         except Error as exc:
             if classify(exc) is Fault.READ_ONLY:

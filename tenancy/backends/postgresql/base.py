@@ -138,6 +138,9 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             params["connect_timeout"] = 1
         return params
 
+    def opening_words(self) -> str:
+        return "BEGIN; " if self.reading is not None and self.reading.is_snapshot else ""
+
     def chunked_cursor(self) -> Any:
         """A server's cursor lives in a session; behind a pooler the rows are fetched at once."""
         return self.cursor() if self.pooled else super().chunked_cursor()

@@ -48,6 +48,11 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         self.file_identity = self._identify_file()
         return connection
 
+    def enter_snapshot(self) -> None:
+        self.ensure_connection()
+        self._start_transaction_under_autocommit()
+        self.in_atomic_block = True
+
     def why_unreachable(self) -> str:
         if self._identify_file() is not None:
             return super().why_unreachable()

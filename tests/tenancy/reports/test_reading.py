@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -12,7 +13,7 @@ from django.db import DatabaseError, connections
 from catalog.models import Category
 from tenancy.connections import reading
 from tenancy.context import carry, tenant_context
-from tenancy.exceptions import DatabaseUnavailable
+from tenancy.exceptions import DatabaseUnavailable, NoTenant, WrongTenant
 from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.testing import changed_tenant, databases, twins
@@ -48,11 +49,31 @@ def test_it_cannot_write_in_or_out_of_a_transaction(acme):
 
 def test_a_transaction_sees_one_snapshot(acme):
     with tenant_context(acme):
-        with reading(acme, limit=5), atomic_on("acme"):
+        with reading(acme, limit=5, snapshot=True):
             before = Category.objects.count()
             elsewhere(lambda: Category.objects.create(name="meanwhile"))
             assert Category.objects.count() == before
         assert Category.objects.count() == before + 1
+
+
+def test_a_transaction_inside_a_snapshot_is_a_part_of_it(acme):
+    with tenant_context(acme), reading(acme, limit=5, snapshot=True):
+        with atomic_on("acme"), atomic_on("acme"):
+            assert Category.objects.count() == 1
+        elsewhere(lambda: Category.objects.create(name="meanwhile"))
+        with contextlib.suppress(KeyError), atomic_on("acme"):
+            raise KeyError
+        assert Category.objects.count() == 1
+        with pytest.raises(DatabaseError), atomic_on("acme"):
+            Category.objects.create(name="new")
+        assert Category.objects.count() == 1  # what failed is undone, to the savepoint before it
+
+
+def test_it_is_for_the_tenant_in_context(acme):
+    with pytest.raises(NoTenant), reading(acme, limit=5):
+        pass
+    with tenant_context("globex"), pytest.raises(WrongTenant), reading(acme, limit=5):
+        pass
 
 
 def test_without_it_a_transaction_sees_what_others_commit(acme):
@@ -69,7 +90,7 @@ def test_without_it_a_transaction_sees_what_others_commit(acme):
 
 
 def test_writers_do_not_wait_for_it(acme):
-    with tenant_context(acme), reading(acme, limit=5), atomic_on("acme"):
+    with tenant_context(acme), reading(acme, limit=5, snapshot=True):
         assert Category.objects.count() == 1
         started = time.monotonic()
         elsewhere(lambda: Category.objects.create(name="meanwhile"))
