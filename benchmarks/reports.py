@@ -59,7 +59,7 @@ def run(stage: Stage, reporter: Reporter) -> Result:
         variants = [stack.enter_context(variant) for variant in _variants(stage, "far", proxy.port)]
         reporter.begin(f"The same, {LATENCY * 1000:.0f} ms away", FAR_ROUNDS)
         for number in range(FAR_ROUNDS):
-            counts = {"report": FAR, "loop": FAR_SLOW}
+            counts = {"report": FAR, "one": FAR, "loop": FAR_SLOW}
             _take_turns(
                 number,
                 [
@@ -90,7 +90,8 @@ def _variants(stage: Stage, where: str, port: int | None = None) -> list[Variant
 
 
 def _cases(variants: list[Variant]) -> list[tuple[Variant, str]]:
-    return [(variant, "report") for variant in variants] + [(variants[0], "loop")]
+    ours, bare, _ = variants
+    return [(variant, "report") for variant in variants] + [(ours, "loop"), (bare, "one")]
 
 
 def _take_turns(
@@ -130,7 +131,8 @@ def _watched_run(ours: Variant) -> dict[str, float]:
 
 NAMES = {
     "ours": f"report, {JOBS} jobs",
-    "bare": f"psycopg2, {JOBS} threads",
+    "bare": f"psycopg2, {JOBS} threads, the same SELECTs",
+    "one": f"psycopg2, {JOBS} threads, without the stamp",
     "loop": "each_tenant(), one by one",
     "aliases": "plain Django, one alias after the other",
 }
