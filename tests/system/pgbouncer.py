@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.system.ports import free_port, wait_for
 
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 
@@ -19,8 +19,7 @@ SESSIONS = 2
 @contextmanager
 def running(folder: Path, server: str, databases: list[str], port: int = 5432):
     """Its port on 127.0.0.1. ``server`` is the folder of the server's socket."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        own_port = free.getsockname()[1]
+    own_port = free_port()
     lines = [f"{name} = host={server} port={port} dbname={name} user=postgres" for name in databases]
     config = folder / "pgbouncer.ini"
     config.write_text(
@@ -49,15 +48,7 @@ def running(folder: Path, server: str, databases: list[str], port: int = 5432):
         command[1:1] = ["-u", owner_of(server)]
     process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", own_port), timeout=1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        wait_for(process, own_port)
         yield own_port
     finally:
         process.terminate()

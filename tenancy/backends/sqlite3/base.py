@@ -50,7 +50,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def enter_snapshot(self) -> None:
         self.ensure_connection()
-        self._start_transaction_under_autocommit()
+        self._start_transaction_under_autocommit()  # type: ignore[attr-defined]  # not in the stubs
         self.in_atomic_block = True
 
     def why_unreachable(self) -> str:
