@@ -50,7 +50,8 @@ class Column:
         if self.key and self.merge is not None:
             raise ImproperlyConfigured(f"Column '{self.name}' is a key; what is grouped by is not merged.")
         if self.merge is not None and self.merge.takes and self.kind not in self.merge.takes:
-            raise ImproperlyConfigured(f"Column '{self.name}': {self.merge} is for numbers.")
+            kinds = ", ".join(kind.__name__ for kind in self.merge.takes)
+            raise ImproperlyConfigured(f"Column '{self.name}': {self.merge} is for {kinds}.")
         if isinstance(self.merge, Mean) and self.kind is int:
             raise ImproperlyConfigured(f"Column '{self.name}': a mean is seldom whole; use Decimal or float.")
 

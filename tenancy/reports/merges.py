@@ -40,6 +40,10 @@ class Merge(ABC):
     @abstractmethod
     def combine(self, one: Any, other: Any) -> Any: ...
 
+    def fold(self, state: Any, value: Any, weight: Any) -> Any:
+        """``combine`` with what ``lift`` makes of a value; faster where that is more than the value."""
+        return self.combine(state, self.lift(value, weight))
+
     def result(self, state: Any) -> Any:
         return state
 
@@ -159,6 +163,5 @@ def merged(merge: Merge, values: Iterable[tuple[Any, Any]]) -> Any:
     state = None
     for value, weight in values:
         if value is not None:
-            lifted = merge.lift(value, weight)
-            state = lifted if state is None else merge.combine(state, lifted)
+            state = merge.lift(value, weight) if state is None else merge.fold(state, value, weight)
     return merge.nothing if state is None else merge.result(state)

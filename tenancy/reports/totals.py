@@ -43,9 +43,12 @@ class Totals:
             for place, (merge, number, weight) in enumerate(self._merges):
                 value = row[number]
                 if value is not None:
-                    state = merge.lift(value, row[weight])
-                    before = states[place]
-                    states[place] = state if before is None else merge.combine(before, state)
+                    state = states[place]
+                    states[place] = (
+                        merge.lift(value, row[weight])
+                        if state is None
+                        else merge.fold(state, value, row[weight])
+                    )
 
     def combine(self, other: Totals) -> None:
         """Take over what another has, which is of no use after."""

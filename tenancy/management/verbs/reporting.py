@@ -20,7 +20,7 @@ from tenancy.registry import get_registry
 from tenancy.reports.answer import Answer, Question
 from tenancy.reports.collected import collecting
 from tenancy.reports.coverage import Coverage
-from tenancy.reports.formats import FORMATS, format_of, write
+from tenancy.reports.formats import BINARY, FORMATS, format_of, write
 from tenancy.reports.job import Job
 from tenancy.reports.report import ParametersRefused, ReportNotFound, all_reports, get_report
 from tenancy.selection import Selection
@@ -97,6 +97,9 @@ class Reporting(FleetVerb):
         except (ReportNotFound, ParametersRefused) as exc:
             raise CommandError(str(exc), returncode=2) from exc
         output: Path | None = options["output"]
+        form = options["format"] or format_of(output)
+        if form in BINARY and output is None:
+            raise CommandError(f"--format {form} needs --output FILE.", returncode=2)
         question = Question(
             report, parameters, options["timeout"] + 1, options["rows"], not options["primary"]
         )
@@ -113,7 +116,7 @@ class Reporting(FleetVerb):
             write(
                 found,
                 self.stdout if file is None else file,
-                options["format"] or format_of(output),
+                form,
                 totals_only=options["totals"],
             )
         self._conclude_report(found.coverage, allow_partial=options["allow_partial"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tenancy.reports.collected import Collected
-from tenancy.reports.formats import delimited, document, lines, page, table
+from tenancy.reports.formats import delimited, document, lines, page, parquet, table
 
 #: Writes a result to a text stream; with ``totals_only`` nothing of a single tenant but whether it answered.
 Format = Callable[..., None]
@@ -21,9 +21,13 @@ FORMATS: dict[str, Format] = {
     "json": document.write,
     "jsonl": lines.write,
     "html": page.write,
+    "parquet": parquet.write,
 }
 
-_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html"}
+#: Bytes that a terminal cannot show: written to a file only.
+BINARY = frozenset({"parquet"})
+
+_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".htm": "html"}
 
 
 def format_of(file: Path | None) -> str:

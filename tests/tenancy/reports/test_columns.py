@@ -81,7 +81,7 @@ def test_another_type_is_refused_without_showing_the_value(column, given):
         ({"name": "a b"}, "cannot be called 'a b'"),
         ({"name": "c", "kind": list}, "kind is one of str, int"),
         ({"name": "c", "key": True, "merge": Count()}, "is a key"),
-        ({"name": "c", "merge": Sum()}, "sum is for numbers"),
+        ({"name": "c", "merge": Sum()}, "sum is for int, Decimal, float"),
         ({"name": "c", "kind": int, "merge": Mean("n")}, "a mean is seldom whole"),
     ],
 )

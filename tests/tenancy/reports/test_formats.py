@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import datetime
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+from pyarrow import parquet
 
 from tenancy.fleet import Outcome, Result
 from tenancy.management.verbs.reporting import written_at_once
@@ -19,9 +21,9 @@ from tenancy.reports import spool
 from tenancy.reports.answer import Answer
 from tenancy.reports.collected import collecting
 from tenancy.reports.columns import Column
-from tenancy.reports.formats import FORMATS, table, write
+from tenancy.reports.formats import BINARY, FORMATS, table, write
 from tenancy.reports.formats import page as html
-from tenancy.reports.merges import Sum
+from tenancy.reports.merges import Distinct, Sum
 from tenancy.reports.report import Report
 from tenancy.reports.spool import BLOCK, Spool
 from tenancy.reports.totals import Totals
@@ -52,10 +54,12 @@ def written(outcomes, name, **options):
     return stream.getvalue()
 
 
+TEXT = FORMATS.keys() - BINARY
+
 ROW = ("EUR", "k", "n", Decimal("1.00"))
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(TEXT))
 def test_the_order_is_that_of_tenants_yaml_whoever_answers_first(name):
     rows = {tenant_id: [("EUR", tenant_id, "n", Decimal(1))] for tenant_id in ("aa", "bb", "cc")}
     outcomes = [outcome(tenant_id, each) for tenant_id, each in rows.items()]
@@ -68,7 +72,7 @@ MANY, ROWS = 40, 1000
 MEMORY = 3.0
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"table"}))
+@pytest.mark.parametrize("name", sorted(TEXT - {"table"}))
 def test_many_rows_need_little_memory(name, tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "IN_MEMORY", 256 * 1024)
     written([outcome("aa", [ROW])], name)  # loads what is loaded once
@@ -210,7 +214,7 @@ def test_a_page_says_what_it_leaves_out(monkeypatch):
     assert "3 more are not shown here; --format csv has them all." in page.text
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(TEXT))
 def test_nobody_answered(name):
     out = written([away("aa"), away("bb", Result.SKIPPED, "suspended")], name)
     assert "failed" in out
@@ -243,3 +247,54 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
         assert file.read_text() == "before"
     assert (file.read_text(), [each.name for each in tmp_path.iterdir()]) == ("whole", ["out.csv"])
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+def parquet_of(tmp_path, outcomes, report=REPORT, **options):
+    outcomes = list(outcomes)
+    file = tmp_path / "out.parquet"
+    with (
+        collecting(report, {}, outcomes, sorted(each.tenant.id for each in outcomes)) as found,
+        written_at_once(file) as stream,
+    ):
+        write(found, stream, "parquet", **options)
+    return parquet.read_table(file)
+
+
+def test_parquet_has_typed_columns_and_the_coverage(tmp_path):
+    found = parquet_of(tmp_path, [outcome("aa", [ROW, ("USD", None, "n", Decimal("-0.01"))]), away("bb")])
+    assert found.to_pylist() == [
+        {"tenant": "aa", "currency": "EUR", "kind": "k", "name": "n", "value": Decimal("1.00")},
+        {"tenant": "aa", "currency": "USD", "kind": None, "name": "n", "value": Decimal("-0.01")},
+    ]
+    coverage = json.loads(found.schema.metadata[b"coverage"])
+    assert (coverage["complete"], coverage["absent"][0]["tenant"]) == (False, "bb")
+
+
+def test_parquet_has_every_type(tmp_path):
+    moment = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
+    columns = {
+        Column("t"): "ü",
+        Column("i", int): 2**62,
+        Column("d", Decimal, places=4): Decimal("1.2345"),
+        Column("f", float): 0.1,
+        Column("b", bool): True,
+        Column("day", datetime.date): moment.date(),
+        Column("moment", datetime.datetime): moment,
+        Column("several", int, Distinct()): (1, 2),
+        Column("one", merge=Distinct()): "x",
+    }
+    report = Report("r", tuple(columns), list)
+    rows = [tuple(columns.values()), (None,) * len(columns)]
+    totals = Totals(report)
+    totals.add(rows)
+    answer = Outcome(Tenant("aa", "aa"), Result.OK, value=Answer(rows, totals))
+    table = parquet_of(tmp_path, [answer], report)
+    expected = {column.name: value for column, value in columns.items()} | {"several": [1, 2], "one": ["x"]}
+    assert table.to_pylist()[0] == {"tenant": "aa", **expected}
+    assert set(table.to_pylist()[1].values()) == {"aa", None}
+    merged = parquet_of(tmp_path, [answer], report, totals_only=True)
+    assert merged.to_pylist() == [{"several": 2, "one": 1}]
+
+
+def test_parquet_of_nothing_is_a_file(tmp_path):
+    assert parquet_of(tmp_path, [away("bb")]).num_rows == 0
