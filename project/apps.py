@@ -1,3 +1,4 @@
+import sys
 from importlib import import_module
 
 from django.apps import AppConfig
@@ -13,6 +14,7 @@ class ProjectConfig(AppConfig):
         # Django imports views when somebody first asks for a URL. In a job that may be inside a tenant's
         # context, whose the querysets in their classes would then be for good; here they are nobody's.
         import_module(settings.ROOT_URLCONF)
-        if settings.CELERY_BROKER_URL:
-            # What sends tasks has to know the broker; without one, Celery's import is saved.
+        if settings.CELERY_BROKER_URL or "celery" in sys.modules:
+            # What sends tasks has to know the project's broker, or that it has none. Where there are neither
+            # tasks nor a broker, Celery's import is saved.
             import_module("project.celery")

@@ -251,7 +251,11 @@ else:
 # Tasks. Without a broker a task runs at once, in the process that sends it.
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "")
-CELERY_RESULT_BACKEND = os.environ.get("CELERY_RESULT_BACKEND") or CELERY_BROKER_URL or None
+# A Redis keeps results as well; other brokers send them back to whoever asked.
+CELERY_RESULT_BACKEND = os.environ.get("CELERY_RESULT_BACKEND") or (
+    "rpc://" if CELERY_BROKER_URL and not CELERY_BROKER_URL.startswith("redis") else CELERY_BROKER_URL or None
+)
+TENANCY_CELERY_APP = "project.celery"
 CELERY_TASK_ALWAYS_EAGER = not CELERY_BROKER_URL
 CELERY_TASK_EAGER_PROPAGATES = True
 CELERY_RESULT_EXPIRES = timedelta(hours=1)  # what nobody fetched holds tenants' data

@@ -72,5 +72,10 @@ class Conf:
         """Seconds until it is tried again."""
         return float(_setting("TENANCY_BREAKER_SECONDS"))
 
+    @property
+    def celery_app(self) -> str:
+        """The module that makes the project's Celery application; empty where there is none."""
+        return str(getattr(settings, "TENANCY_CELERY_APP", ""))
+
 
 conf = Conf()

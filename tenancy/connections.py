@@ -29,6 +29,7 @@ from tenancy import memory
 from tenancy.backends.pooled import Reading
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import NOBODY, Frame, current_frame
+from tenancy.exceptions import ReadingInTransaction
 from tenancy.pool import pool
 from tenancy.registry import registry_changed
 from tenancy.tenant import Tenant
@@ -243,19 +244,24 @@ def reading(
 ) -> Iterator[Any]:
     """A connection for a report of the tenant in context: its session cannot write.
 
-    With ``snapshot`` the block is one transaction, in which everything is as it was at its first statement. A
-    statement may take ``limit`` seconds. It goes to the replica that the tenant's entry names; there is no
+    With ``snapshot`` the block is one transaction, in which everything is as it was at its first statement.
+    A statement may take ``limit`` seconds. It goes to the replica that the tenant's entry names; there is no
     other way then, for the replica is there to spare the database. It is opened new and closed after, so that
-    its settings reach nobody else; it goes past a pooler, which would keep them. Raises ``WrongTenant`` or
-    ``NoTenant`` outside the tenant's context.
+    its settings reach nobody else, and cursors that the scope has open are dead. It goes past a pooler, which
+    would keep them. Raises ``WrongTenant`` or ``NoTenant`` outside the tenant's context, and, where the
+    scope's connection is in a transaction or in maintenance, ``ReadingInTransaction``. (A test's transaction
+    around it all is used, and can write.)
     """
     memory.require_context("A connection for reading", tenant.id)
     connection = connections[tenant.id]
     wrapper = cast(TenancyWrapper, connection)
+    blocks: list[Any] = wrapper.atomic_blocks
+    if wrapper.maintenance or any(not block._from_testcase for block in blocks):
+        raise ReadingInTransaction(tenant.id)
     close(tenant.id)
     before = wrapper.reading
     wrapper.reading = Reading(limit, tenant.replica if from_replica else None, snapshot)
-    is_ours = snapshot and not wrapper.in_atomic_block  # an outer transaction (a test's) is one snapshot too
+    is_ours = snapshot and not wrapper.in_atomic_block
     try:
         if is_ours:
             wrapper.enter_snapshot()

@@ -122,6 +122,17 @@ class OpenedToWrite(TenancyError):
         )
 
 
+class ReadingInTransaction(TenancyError):
+    """A connection that only reads was asked for where one is in the middle of something."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"What only reads needs a connection of its own, and the one to '{alias}' is in a transaction "
+            "or in maintenance. Do it before, or after."
+        )
+
+
 class ScopeEnded(TenancyError):
     """A connection was used after the scope that it belonged to."""
 

@@ -17,11 +17,13 @@ the protocol's own. A test with a real broker fails when this changes.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from celery import Task
 
 from tenancy import live
+from tenancy.conf import conf
 from tenancy.context import current_tenant, in_request, require_tenant, tenant_context
 from tenancy.exceptions import (
     DatabaseBusy,
@@ -33,6 +35,11 @@ from tenancy.exceptions import (
 )
 from tenancy.registry import get_registry
 from tenancy.tenant import Status
+
+if conf.celery_app:
+    # Tasks belong to the application that is current when they are sent. Nobody else need have imported the
+    # project's, and Celery would take one that sends to a RabbitMQ on this machine.
+    import_module(conf.celery_app)
 
 #: The message's header.
 HEADER = "tenant_id"

@@ -185,8 +185,10 @@ class PooledWrapper(Base):
         """Nothing was written, so there is nothing to undo but what Django noted."""
         self.in_atomic_block = self.needs_rollback = False
         self.autocommit = True
-        self.savepoint_ids = []
-        self.run_on_commit = []
+        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        if self.closed_in_transaction:  # inside of it; as Atomic does
+            self.closed_in_transaction = False
+            self.connection = None
 
     def why_unreachable(self) -> str:
         """For the operator, as the end of a sentence."""

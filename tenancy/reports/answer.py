@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,10 @@ from tenancy.tenant import Status, Tenant
 
 class ReportWrites(TenancyError):
     """The report's function tried to change something."""
+
+
+class ReportEnded(TenancyError):
+    """The report's function tried to end more than itself."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,11 @@ class Question:
             return Absent("suspended")
         try:
             with reading(current, limit=self.limit, from_replica=self.from_replica, snapshot=True):
-                rows = self.report.ask(self.parameters, self.rows)
+                # A copy for each: a parameter may be a list, and what one leaves in it another would read.
+                rows = self.report.ask(copy.deepcopy(dict(self.parameters)), self.rows)
+        except (SystemExit, GeneratorExit, CancelledError) as exc:
+            # The end of the run is not the report's to say.
+            raise ReportEnded(f"the report raised {type(exc).__name__}") from exc
         except Error as exc:
             if classify(exc) is Fault.READ_ONLY:
                 raise ReportWrites("a report reads, and cannot change anything") from exc

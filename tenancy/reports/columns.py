@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import math
+import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +16,10 @@ from tenancy.reports.merges import Distinct, Mean, Merge
 
 TYPES: tuple[type, ...] = (str, int, Decimal, float, bool, datetime.date, datetime.datetime)
 
-#: Significant digits of a value; PostgreSQL's ``numeric`` has more only where somebody wants to.
+#: What a number may be: every format, and every sum of a billion of them, has room for it.
+_MOST = 10**100
+_MOST_FLOAT = 1e290
+#: Digits enough for that, before and after the point.
 _DIGITS = decimal.Context(prec=1000)
 
 
@@ -42,6 +45,8 @@ class Column:
     source: str = ""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.places <= 100:
+            raise ImproperlyConfigured(f"Column '{self.name}': places are 0 to 100, not {self.places}.")
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ImproperlyConfigured(f"A report's column cannot be called '{self.name}'.")
         if self.kind not in TYPES:
@@ -54,6 +59,11 @@ class Column:
             raise ImproperlyConfigured(f"Column '{self.name}': {self.merge} is for {kinds}.")
         if isinstance(self.merge, Mean) and self.kind is int:
             raise ImproperlyConfigured(f"Column '{self.name}': a mean is seldom whole; use Decimal or float.")
+
+    @property
+    def has_many(self) -> bool:
+        """Whether a row may have several values."""
+        return isinstance(self.merge, Distinct)
 
     @property
     def is_number(self) -> bool:
@@ -69,22 +79,22 @@ class Column:
         tenant's."""
         if value is None:
             return None
-        if isinstance(self.merge, Distinct) and isinstance(value, list | tuple | set | frozenset):
+        if self.has_many and isinstance(value, list | tuple | set | frozenset):
             return tuple(self._clean(one) for one in value if one is not None)
         return self._clean(value)
 
     def _clean(self, value: Any) -> Any:
         kind = self.kind
-        if type(value) is kind and kind in (int, str, bool):
+        if type(value) is kind is bool:
             return value
         try:
             if kind is Decimal and not isinstance(value, bool):
                 return self._round(value)
             if kind is float and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
                 found = float(value)
-                if math.isfinite(found):
+                if abs(found) < _MOST_FLOAT:
                     return found + 0.0  # no negative zero, which is written in another way
-            if kind is int and _is_whole(value):
+            if kind is int and _is_whole(value) and -_MOST < value < _MOST:
                 return int(value)
             if kind is datetime.datetime:
                 return _moment(value)
@@ -92,10 +102,10 @@ class Column:
                 return _day(value)
             if kind is bool and value in (0, 1):  # SQLite's, in SQL of one's own
                 return bool(value)
-            if kind is str and isinstance(value, str):
-                return str(value)  # of a class of its own: an enumeration
-            if kind is str and type(value).__name__ == "UUID":
-                return str(value)
+            if kind is str and isinstance(value, str | uuid.UUID):
+                value = str(value)  # without a class of its own, as an enumeration's
+                value.encode()  # raises for half a character, which JSON may hold and no file can
+                return value
         except (ValueError, OverflowError, decimal.DecimalException):
             pass
         raise BadValue(f"column '{self.name}' takes {kind.__name__}, and got {type(value).__name__}")
@@ -108,7 +118,7 @@ class Column:
         if not isinstance(value, int | float | Decimal):
             raise BadValue
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        if not number.is_finite():
+        if not (number.is_finite() and abs(number) < _MOST):
             raise BadValue
         rounded = number.quantize(Decimal(1).scaleb(-self.places), decimal.ROUND_HALF_EVEN, _DIGITS)
         return rounded or abs(rounded)  # no negative zero
@@ -128,7 +138,7 @@ class Column:
         if isinstance(value, tuple):
             return len(set(value))
         if isinstance(value, datetime.datetime):
-            return value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+            return value.isoformat().replace("+00:00", "Z")
         if isinstance(value, datetime.date):
             return value.isoformat()
         return f"{value:f}" if isinstance(value, Decimal) else value
@@ -148,12 +158,13 @@ class Column:
         if isinstance(value, int):
             return f"{value:,}"
         if isinstance(value, datetime.datetime):
-            return f"{value.astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
-        return str(value)
+            return f"{value:%Y-%m-%d %H:%M}"
+        # What a terminal would obey, or a table be broken by.
+        return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 #: What the report itself says of a row.
-RESERVED = frozenset({"tenant", "result", "answered", "asked"})
+RESERVED = frozenset({"tenant", "result", "answered", "tenants"})
 
 
 def _is_whole(value: Any) -> bool:
@@ -165,8 +176,10 @@ def _moment(value: Any) -> datetime.datetime:
         value = datetime.datetime.fromisoformat(value)
     if not isinstance(value, datetime.datetime):
         raise BadValue
-    # Django keeps times in UTC where it keeps them without a zone, as in SQLite.
-    return value.replace(tzinfo=datetime.UTC) if value.tzinfo is None else value
+    # Django keeps times in UTC where it keeps them without a zone, as in SQLite. One zone for all: two that
+    # have a zone of clock changes in common compare by what the clock shows, which is two hours at once then.
+    value = value.replace(tzinfo=datetime.UTC) if value.tzinfo is None else value.astimezone(datetime.UTC)
+    return datetime.datetime.combine(value.date(), value.time(), datetime.UTC)  # of no class of its own
 
 
 def _day(value: Any) -> datetime.date:
@@ -176,4 +189,4 @@ def _day(value: Any) -> datetime.date:
         return datetime.date.fromisoformat(value)
     if not isinstance(value, datetime.date):
         raise BadValue
-    return value
+    return datetime.date(value.year, value.month, value.day)

@@ -8,6 +8,7 @@ no tenant is counted twice. (Dean and Ghemawat, MapReduce, OSDI 2004, section 3.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -16,8 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery, current_app
+from celery.exceptions import BackendError
 from celery.result import AsyncResult
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
+from tenancy import tasks as _  # noqa: F401  # makes the project's application the current one
 from tenancy.exceptions import TenancyError
 from tenancy.fleet import Outcome, Result, first_line
 from tenancy.registry import get_registry
@@ -46,6 +51,14 @@ GRACE = 60.0
 
 class NoWorker(TenancyError):
     """Nobody takes messages from the broker."""
+
+
+class BrokerUnavailable(TenancyError):
+    """The broker, or the store of results, does not answer."""
+
+
+#: What Celery raises when it cannot reach either.
+BROKER_ERRORS = (KombuError, BackendError, RedisError, OSError)
 
 
 @dataclass(eq=False)
@@ -91,7 +104,18 @@ class DistributedJob:
         return turns * self.timeout + GRACE
 
     def outcomes(self) -> Iterator[Outcome[Answer]]:
-        """One for each tenant, as they come. Raises ``NoWorker`` when nobody is there."""
+        """One for each tenant, as they come. Raises ``NoWorker`` when nobody is there, and
+        ``BrokerUnavailable`` when it cannot be asked."""
+        try:
+            yield from self._outcomes()
+        except BROKER_ERRORS as exc:
+            # Not in its words, which may hold the broker's URL.
+            raise BrokerUnavailable(
+                f"Celery's broker, or its store of results, does not answer ({type(exc).__name__}). Check "
+                "CELERY_BROKER_URL and CELERY_RESULT_BACKEND."
+            ) from exc
+
+    def _outcomes(self) -> Iterator[Outcome[Answer]]:
         before = frozenset(get_registry().ids)
         if self._waiting and not self._is_anybody_there():
             raise NoWorker(
@@ -117,8 +141,9 @@ class DistributedJob:
                     time.sleep(TICK)
                 yield from self._look_at_the_clock()
         finally:
-            for chunk in self._out:
-                _forget(chunk.results)
+            with contextlib.suppress(*BROKER_ERRORS):
+                for chunk in self._out:
+                    _forget(chunk.results)
         yield from added_since(before, self.selection)
 
     def _is_anybody_there(self) -> bool:
@@ -162,11 +187,17 @@ class DistributedJob:
             facts = {each["tenant"]: each for each in result.result}
             for tenant in chunk.tenants:
                 if tenant.id in facts:
-                    yield unpack(self.question.report, tenant, facts[tenant.id])
+                    yield self._unpacked(tenant, facts[tenant.id])
                 else:
                     yield Outcome(tenant, Result.FAILED, error="the worker said nothing of it")
         finally:
             _forget(chunk.results)
+
+    def _unpacked(self, tenant: Tenant, facts: dict[str, Any]) -> Outcome[Answer]:
+        try:
+            return unpack(self.question.report, tenant, facts)
+        except (ValueError, TypeError, LookupError) as exc:  # a worker of another version, above all
+            return Outcome(tenant, Result.FAILED, error=first_line(exc))
 
     def _look_at_the_clock(self) -> Iterator[Outcome[Answer]]:
         now = time.monotonic()

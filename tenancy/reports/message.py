@@ -15,9 +15,10 @@ from tenancy.reports.totals import Totals
 from tenancy.tenant import Tenant
 
 
-def pack(outcome: Outcome[Answer]) -> dict[str, Any]:
-    """One tenant's turn, with its rows."""
+def pack(report: Report, outcome: Outcome[Answer]) -> dict[str, Any]:
+    """One tenant's turn, with its rows, and what their values are."""
     return {
+        "columns": _columns(report),
         "tenant": outcome.tenant.id,
         "result": str(outcome.result),
         "seconds": outcome.seconds,
@@ -28,9 +29,11 @@ def pack(outcome: Outcome[Answer]) -> dict[str, Any]:
 
 def unpack(report: Report, tenant: Tenant, facts: dict[str, Any]) -> Outcome[Answer]:
     """The same again, on the other side, where totals are worked out. Raises ``ValueError`` for what is
-    another tenant's."""
+    another tenant's, or of another version of the report."""
     if facts["tenant"] != tenant.id:
-        raise ValueError("An answer of another tenant than was asked.")
+        raise ValueError("an answer of another tenant than was asked")
+    if facts["columns"] != _columns(report):
+        raise ValueError("the worker has another version of the report, with other columns")
     value = None
     if facts["rows"] is not None:
         rows = [_row(report.columns, row) for row in facts["rows"]]
@@ -38,6 +41,13 @@ def unpack(report: Report, tenant: Tenant, facts: dict[str, Any]) -> Outcome[Ans
         totals.add(rows)
         value = Answer(rows, totals)
     return Outcome(tenant, Result(facts["result"]), float(facts["seconds"]), value, str(facts["error"]))
+
+
+def _columns(report: Report) -> list[list[Any]]:
+    return [
+        [column.name, column.kind.__name__, column.places, column.key, str(column.merge)]
+        for column in report.columns
+    ]
 
 
 def _packed(value: Any) -> Any:

@@ -76,12 +76,15 @@ class Report:
         names = [column.name for column in self.columns]
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", self.name):
             raise ImproperlyConfigured(f"A report is called by a-z, 0-9 and '-', not '{self.name}'.")
-        if not names or len(set(names)) < len(names):
-            raise ImproperlyConfigured(f"Report '{self.name}' needs columns, each with a name of its own.")
+        sources = {column.source or column.name for column in self.columns}
+        if not names or len(set(names)) < len(names) or len(sources) < len(names):
+            raise ImproperlyConfigured(
+                f"Report '{self.name}' needs columns, each with a name and a source of its own."
+            )
         for column in self.columns:
             if isinstance(column.merge, Mean):
                 weights = [each for each in self.columns if each.name == column.merge.weight]
-                if not (weights and weights[0].is_number):
+                if not (weights and weights[0].kind in column.merge.takes) or weights[0].has_many:
                     weight = column.merge.weight
                     raise ImproperlyConfigured(f"Report '{self.name}' has no numbers in a column '{weight}'.")
 
@@ -146,6 +149,8 @@ class Report:
             if cursor.description is None:
                 raise BadValue("its SQL answers with no rows")
             names = [column[0] for column in cursor.description]
+            if len(set(names)) < len(names):
+                raise BadValue("its SQL has two columns of one name")
             while rows := cursor.fetchmany(CHUNK):
                 for row in rows:
                     yield self._row(dict(zip(names, row, strict=True)))

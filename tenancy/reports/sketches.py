@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tenancy.reports.merges import Merge
 
-#: Size of a sketch of quantiles: exact up to so many values, then within 1.33 % of their ranks, 99 times of 100
-#: (https://datasketches.apache.org/docs/KLL/KLLAccuracyAndSize.html).
+#: Size of a sketch of quantiles: exact up to so many values, then within 1.33 % of their ranks, 99 times of
+#: 100 (https://datasketches.apache.org/docs/KLL/KLLAccuracyAndSize.html).
 ACCURACY = 200
 #: The binary logarithm of how many different values are counted at once. A value that has more than one in
 #: eleven hundred of all rows is never missed (3.5 / 2^12 of them,

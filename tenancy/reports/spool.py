@@ -8,12 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from types import TracebackType
 
+from tenancy.exceptions import TenancyError
 from tenancy.reports.report import Row
 
 #: Bytes that are kept in memory.
 IN_MEMORY = 8 * 1024 * 1024
 #: Rows that are packed, and unpacked, at a time.
 BLOCK = 1000
+
+
+class SpoolFull(TenancyError):
+    """The disk has no room for the rows."""
 
 
 class Spool:
@@ -39,9 +44,15 @@ class Spool:
         """All rows of one tenant, once."""
         if tenant_id in self._places:
             raise ValueError(f"The rows of '{tenant_id}' are here already.")
-        place = self._file.seek(0, 2)
-        for start in range(0, len(rows), BLOCK):
-            pickle.dump(rows[start : start + BLOCK], self._file, pickle.HIGHEST_PROTOCOL)
+        try:
+            place = self._file.seek(0, 2)
+            for start in range(0, len(rows), BLOCK):
+                pickle.dump(rows[start : start + BLOCK], self._file, pickle.HIGHEST_PROTOCOL)
+        except OSError as exc:
+            folder = tempfile.gettempdir()
+            raise SpoolFull(
+                f"Rows cannot be kept in {folder}: {exc.strerror}. Make room there, or set TMPDIR to another."
+            ) from exc
         self._places[tenant_id] = place, len(rows)
 
     def rows(self, tenant_id: str) -> Iterator[Row]:

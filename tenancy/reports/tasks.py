@@ -10,13 +10,14 @@ from django.core.management import call_command
 
 from tenancy import live
 from tenancy.exceptions import NoTenant, TenantNotFound
-from tenancy.fleet import Result
+from tenancy.fleet import Outcome, Result
 from tenancy.registry import get_registry
-from tenancy.reports.answer import Question
+from tenancy.reports.answer import Answer, Question
 from tenancy.reports.job import Job
 from tenancy.reports.message import pack
 from tenancy.reports.report import get_report
 from tenancy.selection import Selection
+from tenancy.tenant import Tenant
 
 #: The message's header: whom it is about.
 HEADER = "tenant_ids"
@@ -38,27 +39,24 @@ def ask(
     live.refresh()
     declared = get_report(report)
     registry = get_registry()
-    tenants, found = [], []
+    tenants: list[Tenant] = []
+    found: list[dict[str, Any]] = []
     for tenant_id in tenant_ids:
         try:
             tenants.append(registry.get(tenant_id))
         except TenantNotFound:
-            found.append(_gone(tenant_id))
+            found.append(pack(declared, _gone(tenant_id)))
     asked = Question(declared, declared.clean(given), **question)
     # Selected by their ids, so nobody else is looked for.
-    found.extend(map(pack, Job(asked, tenants, Selection(tenant_ids), **job).outcomes()))
+    outcomes = Job(asked, tenants, Selection(tenant_ids), **job).outcomes()
+    found.extend(pack(declared, outcome) for outcome in outcomes)
     return found
 
 
-def _gone(tenant_id: str) -> dict[str, Any]:
+def _gone(tenant_id: str) -> Outcome[Answer]:
     """This worker's tenants.yaml does not have it: it was removed a moment ago, or is not here yet."""
-    return {
-        "tenant": tenant_id,
-        "result": str(Result.SKIPPED),
-        "seconds": 0.0,
-        "error": "not in the tenants.yaml of the worker that was asked",
-        "rows": None,
-    }
+    tenant = Tenant(tenant_id, tenant_id)
+    return Outcome(tenant, Result.SKIPPED, error="not in the tenants.yaml of the worker that was asked")
 
 
 @shared_task(name="tenancy.reports.run")  # type: ignore[untyped-decorator]

@@ -167,7 +167,7 @@ def test_totals_alone_say_whose_they_are(goods):
         code, out, _ = report("inventory", "--format", "csv", "--totals", "--retries", "0", "--allow-partial")
     assert code == 0
     assert out.splitlines() == [
-        "currency,products,stock,value,answered,asked",
+        "currency,products,stock,value,answered,tenants",
         "EUR,3,4,0.50,2,3",
         "USD,1,7,139.93,2,3",
     ]

@@ -6,7 +6,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,10 @@ class Reporting(FleetVerb):
             if file is None and found.coverage.answered == 0 and found.coverage.absent:
                 # An empty table with a total of nothing would say less than this.
                 self.stderr.write("Nobody answered.")
-            write(
-                found,
-                self.stdout if file is None else file,
-                form,
-                totals_only=options["totals"],
-            )
+            with _told("stdout") if file is None else nullcontext():
+                write(found, file or self.stdout, form, totals_only=options["totals"])
+                if file is None:
+                    self.stdout.flush()
         self._conclude_report(found.coverage, allow_partial=options["allow_partial"])
 
     def _tenants(self, options: dict[str, Any]) -> list[Tenant]:
@@ -194,26 +192,37 @@ def written_at_once(file: Path | None) -> Iterator[Any]:
     if file is None:
         yield None
         return
+    file = file.resolve()  # through a link, which stays one
     if file.is_dir():
         raise CommandError(f"--output {file} is a folder.", returncode=2)
-    try:
+    if file.exists() and not file.is_file():  # a device or a pipe is written to, and not replaced
+        with _told(f"--output {file}"), file.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
+    with _told(f"--output {file}"):
         number, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    except OSError as exc:
-        raise CommandError(f"--output {file} cannot be written: {exc.strerror}.", returncode=2) from exc
     beside = Path(name)
     try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.fchmod(stream.fileno(), _mode_for(file))
-        beside.replace(file)
-    except OSError as exc:
-        beside.unlink(missing_ok=True)
-        raise CommandError(f"--output {file} cannot be written: {exc.strerror}.") from exc
+        with _told(f"--output {file}"):
+            with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.fchmod(stream.fileno(), _mode_for(file))
+            beside.replace(file)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader left, which ``manage.py`` takes care of
+    except OSError as exc:
+        raise CommandError(f"{what} cannot be written: {exc.strerror or exc}.") from exc
 
 
 def _mode_for(file: Path) -> int:

@@ -14,10 +14,13 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     if totals_only:
         columns = found.totals.columns
-        writer.writerow([*(column.name for column in columns), "answered", "asked"])
+        writer.writerow([*(column.name for column in columns), "answered", "tenants"])
         coverage = (found.coverage.answered, found.coverage.tenants)
-        for row in found.totals.rows():
+        rows = found.totals.rows()
+        for row in rows:
             writer.writerow([*map(_cell, columns, row), *coverage])
+        if not rows:
+            writer.writerow([*[""] * len(columns), *coverage])
         return
     columns = found.report.columns
     writer.writerow(["tenant", *(column.name for column in columns), "result"])

@@ -40,7 +40,7 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
             "started": found.started,
             "coverage": found.coverage,
             "share": _coverage(found),
-            "plots": list(_plots(found)),
+            "plots": list(_plots(found, totals_only=totals_only)),
             "columns": found.report.columns,
             "total_columns": found.totals.columns,
             "totals": [_cells(found.totals.columns, row, merged=True) for row in totals[:MOST_ROWS]],
@@ -89,8 +89,9 @@ def _coverage(found: Collected) -> SafeString:
     return share(parts, "Tenants by how their turn went")
 
 
-def _plots(found: Collected) -> Iterator[SafeString]:
-    """For each value of the first key: by the other keys, by tenant, and how tenants are spread."""
+def _plots(found: Collected, *, totals_only: bool) -> Iterator[SafeString]:
+    """For each value of the first key: by the other keys, by tenant, and how tenants are spread. With
+    ``totals_only`` nothing that one tenant's numbers can be read from."""
     measure = _measure(found.report.columns)
     if measure is None or not found.coverage.answered:
         return
@@ -106,6 +107,8 @@ def _plots(found: Collected) -> Iterator[SafeString]:
         name = measure.name if first is None else f"{measure.name}, {first.name} {_shown(first, facet)}"
         if first is not None and others:
             yield bars(list(_groups(found, first, facet, others, measure)), f"{name}: by {_names(others)}")
+        if totals_only:
+            continue
         tenants = sorted(by_facet[facet], key=lambda bar: -bar.value)
         is_cut = len(tenants) > MOST_BARS
         most = f"the {MOST_BARS} largest of {len(tenants):,} tenants" if is_cut else "by tenant"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import contextmanager
 from decimal import Decimal
 from unittest import mock
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
 from django.test import override_settings
 
 from catalog.models import Category, Product
@@ -223,11 +224,32 @@ def test_a_message_carries_every_value_exactly():
     totals = Totals(declared)
     totals.add(rows)
     outcome = Outcome(Tenant("acme", "Acme"), Result.OK, 0.25, Answer(rows, totals))
-    there = unpack(declared, outcome.tenant, json.loads(json.dumps(pack(outcome))))
+    there = unpack(declared, outcome.tenant, json.loads(json.dumps(pack(declared, outcome))))
     assert there.value.rows == rows
     assert there.value.totals.rows() == totals.rows()
     assert (there.result, there.seconds) == (Result.OK, 0.25)
     away = Outcome(outcome.tenant, Result.BUSY, error="E")
-    assert unpack(declared, outcome.tenant, json.loads(json.dumps(pack(away)))) == away
+    assert unpack(declared, outcome.tenant, json.loads(json.dumps(pack(declared, away)))) == away
     with pytest.raises(ValueError, match="another tenant"):
-        unpack(declared, Tenant("globex", "G"), pack(outcome))
+        unpack(declared, Tenant("globex", "G"), pack(declared, outcome))
+    others = dataclasses.replace(declared, columns=declared.columns[::-1])
+    with pytest.raises(ValueError, match="another version of the report"):
+        unpack(others, outcome.tenant, pack(declared, outcome))
+
+
+def test_a_worker_of_another_version_has_not_answered(at_work, goods, monkeypatch):
+    original = tasks.pack
+    monkeypatch.setattr(tasks, "pack", lambda declared, outcome: original(get_report("prices"), outcome))
+    code, found = document("inventory", "--celery")
+    assert code == 1
+    assert {tenant["result"] for tenant in found["tenants"]} == {"failed"}
+    assert "another version of the report" in found["tenants"][0]["error"]
+
+
+def test_a_broker_that_is_away_is_told_without_its_url(goods):
+    app = Celery("away", broker="redis://:hunter2@127.0.0.1:1/0", backend="redis://:hunter2@127.0.0.1:1/0")
+    app.conf.broker_transport_options = {"max_retries": 0}
+    with in_use(app), pytest.raises(distributed.BrokerUnavailable) as caught:
+        report("inventory", "--celery")
+    assert "hunter2" not in str(caught.value)
+    assert "Check CELERY_BROKER_URL" in str(caught.value)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import io
 import json
+import os
 import re
+import threading
 import tracemalloc
 from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+from django.core.management import CommandError, call_command
 from pyarrow import parquet
 
 from tenancy.fleet import Outcome, Result
@@ -28,6 +32,7 @@ from tenancy.reports.report import Report
 from tenancy.reports.spool import BLOCK, Spool
 from tenancy.reports.totals import Totals
 from tenancy.tenant import Tenant
+from tenancy.testing import only_tenants
 
 REPORT = Report(
     "r",
@@ -194,6 +199,14 @@ def test_a_page_has_plots_by_tenant_by_group_and_of_the_spread():
         assert caption in page.text
 
 
+def test_a_page_of_totals_shows_no_tenants_numbers():
+    outcomes = [outcome(f"t{number}", [("EUR", "k", "n", Decimal(12345 + number))]) for number in range(6)]
+    page = Page(written(outcomes, "html", totals_only=True))
+    assert "12,34" not in page.text
+    assert "by kind" in page.text
+    assert "t3" not in page.text
+
+
 @pytest.mark.parametrize("values", [[0], [-5, -1, 0, 0, 0, 0], [None] * 6, [Decimal("1e20")] * 6, [3] * 6])
 def test_plots_of_odd_values_are_drawn(values):
     outcomes = [
@@ -247,6 +260,47 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
         assert file.read_text() == "before"
     assert (file.read_text(), [each.name for each in tmp_path.iterdir()]) == ("whole", ["out.csv"])
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_stays_and_a_pipe_is_written_to(tmp_path):
+    file, link, pipe = tmp_path / "out.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    file.write_text("before")
+    link.symlink_to(file)
+    with written_at_once(link) as stream:
+        stream.write("whole")
+    assert (link.is_symlink(), file.read_text()) == (True, "whole")
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    with written_at_once(pipe) as stream:
+        stream.write("whole")
+    reader.join(10)
+    assert (read, pipe.is_fifo()) == (["whole"], True)
+
+
+def test_a_disk_without_room_is_told(monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spool.pickle, "dump", full)
+    with Spool() as kept, pytest.raises(spool.SpoolFull, match=r"No space left on device\. Make room there"):
+        kept.put("aa", [ROW])
+
+
+class Full(io.StringIO):
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_stream_without_room_is_told():
+    with only_tenants(), pytest.raises(CommandError, match="stdout cannot be written: No space left"):
+        call_command("report", "inventory", stdout=Full(), format="csv")
+
+
+def test_a_totals_csv_of_nobody_says_so():
+    out = written([away("aa")], "csv", totals_only=True)
+    assert out == "currency,kind,value,answered,tenants\n,,,0,1\n"
 
 
 def parquet_of(tmp_path, outcomes, report=REPORT, **options):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from django import forms
 from django.core.management import call_command
 from django.db import connections
 from django.db.models import F
@@ -219,6 +221,35 @@ def test_a_report_cannot_write(source):
         assert "cannot change anything" in found.coverage.absent[0].error
     with tenant_context("t00"):
         assert Category.objects.count() == 1
+
+
+@pytest.mark.parametrize("source", [3], indirect=True)
+@pytest.mark.parametrize("end", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_report_ends_nothing_but_itself(source, end):
+    def function():
+        if require_tenant().id == "t01":
+            raise end(0)
+        return rows()
+
+    with ask(function, source) as found:
+        assert found.coverage.named(Result.FAILED) == ["t01"]
+        assert found.coverage.answered == 2
+
+
+@pytest.mark.parametrize("source", [3], indirect=True)
+def test_what_one_leaves_in_a_parameter_no_other_reads(source):
+    seen = []
+
+    def function(*, names):
+        seen.append(list(names))
+        names.append(require_tenant().id)
+        return []
+
+    report = Report("r", COLUMNS, function, {"names": forms.JSONField()})
+    job = Job(Question(report, report.clean({"names": '["x"]'})), tuple(source.current), EVERYBODY, jobs=1)
+    with collecting(report, {}, job.outcomes(), source.current.ids) as found:
+        assert found.coverage.is_complete
+    assert seen == [["x"]] * 3
 
 
 @pytest.mark.parametrize("source", [3], indirect=True)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import partial
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenancy.reports.columns import Column
@@ -107,12 +107,14 @@ def aggregates(rows):
     return found
 
 
+@settings(deadline=None)  # of a busy machine
 @given(tenants)
 @example([[], []])
 def test_parts_merge_to_the_aggregates_of_all_rows(parts):
     assert totals(parts) == aggregates([row for rows in parts for row in rows])
 
 
+@settings(deadline=None)  # of a busy machine
 @given(tenants, st.randoms(use_true_random=False))
 def test_neither_the_order_nor_the_parts_matter(parts, random):
     rows = [row for rows in parts for row in rows]

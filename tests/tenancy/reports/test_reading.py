@@ -11,9 +11,9 @@ import pytest
 from django.db import DatabaseError, connections
 
 from catalog.models import Category
-from tenancy.connections import reading
+from tenancy.connections import maintenance, reading
 from tenancy.context import carry, tenant_context
-from tenancy.exceptions import DatabaseUnavailable, NoTenant, WrongTenant
+from tenancy.exceptions import DatabaseUnavailable, NoTenant, ReadingInTransaction, WrongTenant
 from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.testing import changed_tenant, databases, twins
@@ -74,6 +74,24 @@ def test_it_is_for_the_tenant_in_context(acme):
         pass
     with tenant_context("globex"), pytest.raises(WrongTenant), reading(acme, limit=5):
         pass
+
+
+def test_what_is_in_a_transaction_or_in_maintenance_reads_nothing(acme):
+    with tenant_context(acme):
+        with atomic_on("acme"), pytest.raises(ReadingInTransaction), reading(acme, limit=5, snapshot=True):
+            pass
+        with maintenance("acme"), pytest.raises(ReadingInTransaction), reading(acme, limit=5):
+            pass
+
+
+def test_a_connection_that_is_closed_inside_harms_nobody_after(acme):
+    with tenant_context(acme):
+        with reading(acme, limit=5, snapshot=True) as connection:
+            assert Category.objects.count() == 1
+            connection.close()
+        assert Category.objects.count() == 1
+        with atomic_on("acme"):
+            Category.objects.create(name="after")
 
 
 def test_without_it_a_transaction_sees_what_others_commit(acme):

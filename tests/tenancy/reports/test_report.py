@@ -12,7 +12,7 @@ from tenancy.context import tenant_context
 from tenancy.exceptions import NoTenant
 from tenancy.reports import report as module
 from tenancy.reports.columns import BadValue, Column
-from tenancy.reports.merges import Mean, Sum
+from tenancy.reports.merges import Count, Distinct, Mean, Sum
 from tenancy.reports.report import (
     SQL,
     ParametersRefused,
@@ -51,9 +51,12 @@ def test_an_unknown_one_is_told_with_a_guess():
     [
         ("Bad Name", [N], "not 'Bad Name'"),
         ("none", [], "needs columns"),
-        ("twice", [N, N], "a name of its own"),
+        ("twice", [N, N], "of its own"),
         ("mean", [Column("m", float, Mean("n"))], "no numbers in a column 'n'"),
         ("mean", [Column("m", float, Mean("n")), Column("n")], "no numbers in a column 'n'"),
+        ("mean", [Column("m", float, Mean("n")), Column("n", str, Count())], "no numbers in a column 'n'"),
+        ("mean", [Column("m", float, Mean("n")), Column("n", int, Distinct())], "no numbers in a column"),
+        ("twice", [N, Column("m", int, source="n")], "a source of its own"),
     ],
 )
 def test_a_wrong_declaration_is_refused_at_once(name, columns, message):
@@ -156,5 +159,7 @@ def test_a_queryset_and_sql_answer_for_the_tenant_in_context():
                 assert declared(function, name).ask({}, 10) == [(f"canary-{tenant_id}",)]
         with pytest.raises(NoTenant):
             declared(function, name).ask({}, 10)
+    with tenant_context("acme"), pytest.raises(BadValue, match="two columns of one name"):
+        declared(lambda: SQL("SELECT 1 AS n, 2 AS n")).ask({}, 10)
     with tenant_context("acme"), pytest.raises(Error):
         declared(lambda: SQL("SELEC"), name).ask({}, 10)
