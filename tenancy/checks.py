@@ -1,6 +1,6 @@
 """System checks. One fault, one id, one hint.
 
-0xx: configuration; 1xx: models and migrations; 2xx: views.
+0xx: configuration; 1xx: models and migrations; 2xx: views; 3xx: reports.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.cache import DEFAULT_CACHE_ALIAS, cache, caches
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models import AutoField, FileField, IntegerField, Model
 
@@ -25,6 +26,7 @@ from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_app
 from tenancy.private_folder import PrivateFolder
 from tenancy.querysets import TenantManager, TenantQuerySet
 from tenancy.registry import get_registry
+from tenancy.reports.report import all_reports
 from tenancy.rest.routes import all_routes
 from tenancy.storage import TenantFileSystemStorage
 
@@ -438,6 +440,17 @@ def check_throttles(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def check_reports(**kwargs: Any) -> list[CheckMessage]:
+    """E301: every report is declared as it can be run."""
+    try:
+        all_reports()
+    except ImproperlyConfigured as exc:
+        return [
+            Error(str(exc), hint="Until then no report runs; see the README, Reports.", id="tenancy.E301")
+        ]
+    return []
+
+
 def check_migration_dependencies(**kwargs: Any) -> list[CheckMessage]:
     """E102: no migration depends on one of the other plane, which its database will never have."""
     messages: list[CheckMessage] = []
@@ -478,6 +491,7 @@ CHECKS = (
     check_open_routes,
     check_throttles,
     check_migration_dependencies,
+    check_reports,
 )
 
 #: Run by ``check --deploy`` only.

@@ -13,7 +13,8 @@ from django.db import Error
 from tenancy import live
 from tenancy.backends.faults import Fault, classify
 from tenancy.connections import reading
-from tenancy.exceptions import TenancyError
+from tenancy.exceptions import TenancyError, TenantMigrating
+from tenancy.fleet import first_line
 from tenancy.registry import get_registry
 from tenancy.reports.report import Report, Row
 from tenancy.reports.totals import Totals
@@ -22,6 +23,10 @@ from tenancy.tenant import Status, Tenant
 
 class ReportWrites(TenancyError):
     """The report's function tried to change something."""
+
+
+class ReportBroken(TenancyError):
+    """The report's SQL names what no tenant has."""
 
 
 class ReportEnded(TenancyError):
@@ -77,6 +82,9 @@ class Question:
                 raise ReportWrites("a report reads, and cannot change anything") from exc
             if tenant.id not in get_registry():
                 return Absent("removed from tenants.yaml during the run")
+            if classify(exc) is Fault.MIGRATING and not isinstance(exc, TenantMigrating):
+                # The handshake knows that the database is as the code is, so no migration would help.
+                raise ReportBroken(f"what the report asks for is not there: {first_line(exc)}") from exc
             raise
         totals = Totals(self.report)
         totals.add(rows)

@@ -49,6 +49,10 @@ class Column:
             raise ImproperlyConfigured(f"Column '{self.name}': places are 0 to 100, not {self.places}.")
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ImproperlyConfigured(f"A report's column cannot be called '{self.name}'.")
+        if isinstance(self.merge, type):
+            raise ImproperlyConfigured(
+                f"Column '{self.name}': write {self.merge.__name__}(…), with parentheses."
+            )
         if self.kind not in TYPES:
             names = ", ".join(kind.__name__ for kind in TYPES)
             raise ImproperlyConfigured(f"Column '{self.name}': kind is one of {names}.")
@@ -164,7 +168,7 @@ class Column:
 
 
 #: What the report itself says of a row.
-RESERVED = frozenset({"tenant", "result", "answered", "tenants"})
+RESERVED = frozenset({"tenant", "result", "answered", "tenants", "known"})
 
 
 def _is_whole(value: Any) -> bool:

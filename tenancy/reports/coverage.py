@@ -12,9 +12,13 @@ from tenancy.fleet import Outcome, Result
 
 @dataclass(frozen=True)
 class Coverage:
-    """How each tenant's turn went, in the order of tenants.yaml, without its rows."""
+    """How each tenant's turn went, in the order of tenants.yaml, without its rows.
+
+    ``known`` is how many tenants there are: more than the report is about where some were chosen.
+    """
 
     outcomes: tuple[Outcome[Any], ...]
+    known: int = 0
 
     @property
     def tenants(self) -> int:
@@ -32,8 +36,13 @@ class Coverage:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the totals are those of every tenant."""
+        """Whether the totals are those of every tenant that the report is about."""
         return self.answered == self.tenants
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether that is every tenant there is."""
+        return self.tenants >= self.known
 
     @property
     def is_well(self) -> bool:
@@ -52,14 +61,32 @@ class Coverage:
         """For machines: every result that there is, also where it is nobody's."""
         found = Counter(outcome.result for outcome in self.outcomes)
         counts = {str(result): found[result] for result in Result if result is not Result.OK}
-        return {"tenants": self.tenants, "asked": self.asked, "answered": self.answered, **counts}
+        whole = {"known": self.known, "tenants": self.tenants, "asked": self.asked}
+        return {**whole, "answered": self.answered, **counts}
+
+    @property
+    def share(self) -> dict[str, int]:
+        """Beside a total: whose it is."""
+        return {"answered": self.answered, "tenants": self.tenants, "known": self.known}
+
+    @property
+    def total_name(self) -> str:
+        """What a total is called: a part is not called the total."""
+        if not self.is_complete:
+            return f"{self.answered:,} of {self.tenants:,}"
+        return "total" if self.is_of_all else f"{self.tenants:,} chosen"
 
     @property
     def summary(self) -> str:
         """In one line."""
-        if self.is_complete:
-            return f"All {self.tenants:,} tenants answered." if self.tenants else "There are no tenants."
-        return f"{self.answered:,} of {self.tenants:,} tenants answered; the totals are partial."
+        if not self.tenants:
+            return "There are no tenants."
+        if not self.is_complete:
+            chosen = "" if self.is_of_all else " chosen"
+            return f"{self.answered:,} of {self.tenants:,}{chosen} tenants answered; the totals are partial."
+        if not self.is_of_all:
+            return f"{self.tenants:,} of {self.known:,} tenants were chosen, and all of them answered."
+        return f"All {self.tenants:,} tenants answered." if self.tenants > 1 else "The one tenant answered."
 
     def as_facts(self) -> dict[str, Any]:
         return {
@@ -75,4 +102,6 @@ class Coverage:
 def covered(outcomes: Iterable[Outcome[Any]], order: Iterable[str]) -> Coverage:
     """Of all outcomes, in the order of the tenants' ids."""
     places = {tenant_id: place for place, tenant_id in enumerate(order)}
-    return Coverage(tuple(sorted(outcomes, key=lambda outcome: places.get(outcome.tenant.id, len(places)))))
+    found = sorted(outcomes, key=lambda outcome: places.get(outcome.tenant.id, len(places)))
+    known = places.keys() | {outcome.tenant.id for outcome in found}
+    return Coverage(tuple(found), len(known))

@@ -103,9 +103,9 @@ class Report:
         for name in given:
             if name not in self.parameters:
                 close = difflib.get_close_matches(name, self.parameters, n=1)
-                takes = f"it takes {', '.join(self.parameters)}" if self.parameters else "it takes none"
+                takes = f"it takes {', '.join(self.parameters)}." if self.parameters else "it takes none."
                 guess = f"did you mean '{close[0]}'?" if close else takes
-                raise ParametersRefused(f"Report '{self.name}' has no parameter '{name}': {guess}.")
+                raise ParametersRefused(f"Report '{self.name}' has no parameter '{name}': {guess}")
         found = {}
         for name, parameter in self.parameters.items():
             initial = parameter.initial() if callable(parameter.initial) else parameter.initial
@@ -124,7 +124,7 @@ class Report:
         found: list[Row] = []
         for row in self._rows(self.function(**parameters), limit):
             if len(found) == limit:
-                raise TooManyRows(f"more than {limit:,} rows")
+                raise TooManyRows(f"more than {limit:,} rows; ask for fewer, or raise --rows")
             found.append(row)
         return found
 
@@ -175,13 +175,13 @@ def report(name: str, *columns: Column, **parameters: Field) -> Callable[[F], F]
 
     def declare(function: F) -> F:
         declared = Report(name, columns, function, parameters)
-        takes = inspect.signature(function).parameters.values()
-        if not any(each.kind is each.VAR_KEYWORD for each in takes):
-            differs = {each.name for each in takes} ^ set(parameters)
-            if differs:
-                raise ImproperlyConfigured(
-                    f"Report '{name}': '{min(differs)}' is not both a parameter and an argument."
-                )
+        takes = inspect.signature(function).parameters
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+        if not takes_any and takes.keys() != parameters.keys():
+            raise ImproperlyConfigured(
+                f"Report '{name}' in {function.__module__} declares the parameters "
+                f"({', '.join(parameters)}), and its function takes ({', '.join(takes)}); make them the same."
+            )
         before = _reports.get(name)
         if before is not None and _place(before.function) != _place(function):
             raise ImproperlyConfigured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from celery import shared_task
 from django.core.management import call_command
 
 from tenancy import live
-from tenancy.exceptions import NoTenant, TenantNotFound
+from tenancy.exceptions import NoTenant, TenancyError, TenantNotFound
 from tenancy.fleet import Outcome, Result
 from tenancy.registry import get_registry
 from tenancy.reports.answer import Answer, Question
@@ -22,6 +23,10 @@ from tenancy.tenant import Tenant
 #: The message's header: whom it is about.
 HEADER = "tenant_ids"
 NAME = "tenancy.reports.ask"
+
+
+class ReportIncomplete(TenancyError):
+    """Tenants could not be asked; who, it says."""
 
 
 @shared_task(bind=True, name=NAME, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
@@ -60,9 +65,15 @@ def _gone(tenant_id: str) -> Outcome[Answer]:
 
 
 @shared_task(name="tenancy.reports.run")  # type: ignore[untyped-decorator]
-def run(name: str, output: str, **options: Any) -> None:
+def run(name: str, output: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> None:
     """``manage.py report NAME --output FILE``, for a schedule of Celery beat's: in this worker's threads.
 
-    Raises ``SystemExit`` where the command would exit with 1, which Celery records as a failure.
+    ``options`` are the command's, as in ``totals=True``. Raises ``ReportIncomplete`` where the command would
+    exit with 1; the file is written then, too.
     """
-    call_command("report", name, output=output, **options)
+    pairs = [(key, str(value)) for key, value in (parameters or {}).items()]
+    words = io.StringIO()
+    try:
+        call_command("report", name, output=output, param=pairs, stderr=words, no_color=True, **options)
+    except SystemExit as exc:  # it would end the worker's process
+        raise ReportIncomplete(words.getvalue().strip()) from exc

@@ -7,6 +7,7 @@ import datetime
 import io
 import itertools
 import json
+import logging
 from decimal import Decimal
 
 import pytest
@@ -162,14 +163,51 @@ def test_a_tenant_that_fails_is_named_and_the_others_are_shown(goods, output):
         assert "Totals of 2 of 3 tenants" in out
 
 
+def test_what_some_were_chosen_for_is_not_the_total(goods):
+    _, out, _ = report("inventory", "acme")
+    assert ["1", "chosen", "EUR", "3", "4", "0.50"] in [line.split() for line in out.splitlines()]
+    assert "total" not in out
+    found = document("inventory", "acme", "globex")
+    assert (found["coverage"]["tenants"], found["coverage"]["known"]) == (2, 3)
+    _, out, _ = report("inventory", "--exclude", "acme", "--format", "html")
+    assert "2 of 3 tenants were chosen, and all of them answered." in out
+    assert "Totals of 2 chosen tenants" in out
+    _, out, _ = report("inventory", "acme", "--totals", "--format", "csv")
+    assert out.splitlines()[1] == "EUR,3,4,0.50,1,1,3"
+
+
+def test_the_files_name_says_the_format(goods, tmp_path):
+    for suffix, start in (("csv", "tenant,"), ("json", "{\n"), ("html", "<!doctype"), ("txt", "tenant ")):
+        report("inventory", "--output", str(tmp_path / f"x.{suffix}"))
+        assert (tmp_path / f"x.{suffix}").read_text().startswith(start)
+    report("inventory", "--output", str(tmp_path / "x.parquet"))
+    assert (tmp_path / "x.parquet").read_bytes()[:4] == b"PAR1"
+    _, out, _ = report("inventory", "--output", "-")
+    assert out.startswith("tenant ")
+
+
+def test_where_a_report_failed_is_shown_when_it_is_asked_for(goods, monkeypatch, caplog):
+    monkeypatch.setattr(Product.objects, "values", None)
+    code, _, err = report("inventory", "acme")
+    assert (code, "Where it failed, --traceback shows." in err) == (1, True)
+    assert "catalog/reports.py" not in caplog.text
+    logger = logging.getLogger("tenancy.fleet")
+    try:
+        code, _, err = report("inventory", "acme", "--traceback")
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert (code, "--traceback" in err) == (1, False)
+    assert "catalog/reports.py" in caplog.text
+
+
 def test_totals_alone_say_whose_they_are(goods):
     with repointed("globex", NAME="/dev/null/no_such_database"):
         code, out, _ = report("inventory", "--format", "csv", "--totals", "--retries", "0", "--allow-partial")
     assert code == 0
     assert out.splitlines() == [
-        "currency,products,stock,value,answered,tenants",
-        "EUR,3,4,0.50,2,3",
-        "USD,1,7,139.93,2,3",
+        "currency,products,stock,value,answered,tenants,known",
+        "EUR,3,4,0.50,2,3,3",
+        "USD,1,7,139.93,2,3,3",
     ]
 
 
@@ -196,7 +234,7 @@ def test_a_tenant_that_is_behind_is_told_with_what_helps(goods):
         call_command("migrate", database="initech", verbosity=0)
     assert code == 1
     assert "behind: initech: TenantMigrating" in err
-    assert "`tenants migrate` brings up to date" in err
+    assert "`tenants migrate --all` brings up to date" in err
 
 
 def test_prices_are_in_bands_with_their_mean(goods):
@@ -303,7 +341,12 @@ def test_a_price_lies_in_the_band_that_begins_below_it():
         (["restock", "--param", "below=none"], "Parameter 'below': Enter a whole number."),
         (["restock", "--param", "below"], "'below' is not NAME=VALUE"),
         (["inventory", "--jobs", "0"], "'0' is not a number from 1 on"),
-        (["inventory", "--output", "/"], "--output / is a folder."),
+        (
+            ["inventory", "--output", "x.xlsx"],
+            "--output x.xlsx: name a --format, or end it with .table, .csv",
+        ),
+        (["inventory", "--format", "parquet"], "--format parquet needs --output FILE"),
+        (["inventory", "--format", "csv", "--output", "/"], "--output / is a folder."),
         (["inventory", "--output", "/no/such/folder/x.csv"], "cannot be written: No such file or directory."),
     ],
 )

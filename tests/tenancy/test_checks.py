@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
 from django.db import connections, models
@@ -307,3 +308,15 @@ def test_w022_compares_the_budget_of_all_processes_with_the_server():
         assert ids(messages) == (["tenancy.W022"] if connections["control"].vendor == "postgresql" else [])
         assert checks.check_connection_budget(databases=None) == []
         assert all("50 processes may open 1400 connections" in message.msg for message in messages)
+
+
+def test_a_report_that_cannot_be_run_is_a_mistake(monkeypatch):
+    assert checks.check_reports() == []
+
+    def all_reports():
+        raise ImproperlyConfigured("Report 'x' …")
+
+    monkeypatch.setattr(checks, "all_reports", all_reports)
+    errors = checks.check_reports()
+    assert ids(errors) == ["tenancy.E301"]
+    assert errors[0].msg == "Report 'x' …"

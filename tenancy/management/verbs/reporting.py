@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import stat
 import sys
@@ -89,6 +90,8 @@ class Reporting(FleetVerb):
         if options["list"]:
             self._list()
             return
+        if options.get("traceback"):
+            logging.getLogger("tenancy.fleet").setLevel(logging.DEBUG)
         if not options["name"]:
             raise CommandError("Name a report; --list tells which there are.", returncode=2)
         try:
@@ -96,8 +99,13 @@ class Reporting(FleetVerb):
             parameters = report.clean(dict(options["param"]))
         except (ReportNotFound, ParametersRefused) as exc:
             raise CommandError(str(exc), returncode=2) from exc
-        output: Path | None = options["output"]
+        # call_command() may give a text.
+        output = Path(options["output"]) if options["output"] not in (None, "-", Path("-")) else None
         form = options["format"] or format_of(output)
+        if form is None:
+            raise CommandError(
+                f"--output {output}: name a --format, or end it with .{', .'.join(FORMATS)}.", returncode=2
+            )
         if form in BINARY and output is None:
             raise CommandError(f"--format {form} needs --output FILE.", returncode=2)
         question = Question(
@@ -117,7 +125,7 @@ class Reporting(FleetVerb):
                 write(found, file or self.stdout, form, totals_only=options["totals"])
                 if file is None:
                     self.stdout.flush()
-        self._conclude_report(found.coverage, allow_partial=options["allow_partial"])
+        self._conclude_report(found.coverage, options["allow_partial"], options.get("traceback", False))
 
     def _tenants(self, options: dict[str, Any]) -> list[Tenant]:
         if not (options["tenants"] or options["label"] or len(get_registry())):
@@ -139,7 +147,7 @@ class Reporting(FleetVerb):
             outcomes = Job(question, tenants, selection, **how).outcomes()
         return self.watched(outcomes, len(tenants))
 
-    def _conclude_report(self, coverage: Coverage, *, allow_partial: bool) -> None:
+    def _conclude_report(self, coverage: Coverage, allow_partial: bool, traceback: bool) -> None:
         if not coverage.absent:
             return
         self.stderr.write(coverage.summary)
@@ -150,7 +158,9 @@ class Reporting(FleetVerb):
         if coverage.named(Result.UNREACHABLE):
             self.stderr.write("Why a database cannot be reached, `tenants check --connect ID` says.")
         if coverage.named(Result.BEHIND):
-            self.stderr.write("`tenants migrate` brings up to date those that are behind.")
+            self.stderr.write("`tenants migrate --all` brings up to date those that are behind.")
+        if coverage.named(Result.FAILED) and not traceback:
+            self.stderr.write("Where it failed, --traceback shows.")
         if not (coverage.is_well or allow_partial):
             sys.exit(1)
 

@@ -71,7 +71,7 @@ class FleetVerb(Verb):
         )
         parser.add_argument("--jobs", type=count, default=self.jobs, help="Tenants at a time (%(default)s).")
         parser.add_argument(
-            "--timeout", type=seconds, default=self.timeout, metavar="SECONDS", help="For each tenant."
+            "--timeout", type=seconds, default=self.timeout, metavar="SECONDS", help=_for_each(self.timeout)
         )
         if self.may_fail_fast:
             parser.add_argument(
@@ -148,6 +148,10 @@ class FleetVerb(Verb):
         if any(not _is_left_out(outcome) for outcome in absent):
             self.stderr.write(f"{len(outcomes) - len(absent)} of {len(outcomes)} tenants are ok.")
             sys.exit(1)
+
+
+def _for_each(timeout: float | None) -> str:
+    return "For each tenant." if timeout is None else "For each tenant (%(default)s)."
 
 
 def _is_left_out(outcome: Outcome[Any]) -> bool:

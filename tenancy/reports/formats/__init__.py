@@ -27,12 +27,12 @@ FORMATS: dict[str, Format] = {
 #: Bytes that a terminal cannot show: written to a file only.
 BINARY = frozenset({"parquet"})
 
-_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".htm": "html"}
+_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".htm": "html", ".txt": "table"}
 
 
-def format_of(file: Path | None) -> str:
-    """The format that a file's name asks for."""
-    return _SUFFIXES.get(file.suffix.lower(), "table") if file else "table"
+def format_of(file: Path | None) -> str | None:
+    """The format that a file's name asks for, a table for no name at all; None for one that is unknown."""
+    return _SUFFIXES.get(file.suffix.lower()) if file else "table"
 
 
 def write(found: Collected, stream: TextIO | Any, name: str, *, totals_only: bool = False) -> None:

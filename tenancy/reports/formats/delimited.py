@@ -14,8 +14,9 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     if totals_only:
         columns = found.totals.columns
-        writer.writerow([*(column.name for column in columns), "answered", "tenants"])
-        coverage = (found.coverage.answered, found.coverage.tenants)
+        share = found.coverage.share
+        writer.writerow([*(column.name for column in columns), *share])
+        coverage = share.values()
         rows = found.totals.rows()
         for row in rows:
             writer.writerow([*map(_cell, columns, row), *coverage])

@@ -18,8 +18,7 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
             stream.write(line({"tenant": tenant_id, "row": plain(found.report.columns, row)}))
     coverage = found.coverage
     for row in found.totals.rows():
-        counts = {"answered": coverage.answered, "tenants": coverage.tenants}
-        stream.write(line({"total": plain(found.totals.columns, row), **counts}))
+        stream.write(line({"total": plain(found.totals.columns, row), **coverage.share}))
     stream.write(line({"coverage": coverage.as_facts()}))
 
 

@@ -26,13 +26,10 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
                 table = _table(columns)
             table.add_row(*cells)
         table.add_section()
-    coverage = found.coverage
-    # A part is not called the total.
-    name = "total" if coverage.is_complete else f"{coverage.answered:,} of {coverage.tenants:,}"
     for row in found.totals.rows():
         merged = dict(zip(found.totals.columns, row, strict=True))
         shown = (_merged(column, merged[column]) if column in merged else "" for column in columns)
-        table.add_row(name, *map(Text, shown), style="bold")
+        table.add_row(found.coverage.total_name, *map(Text, shown), style="bold")
     print_table(stream, table)
 
 

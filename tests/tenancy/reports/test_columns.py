@@ -88,6 +88,7 @@ def test_another_type_is_refused_without_showing_the_value(column, given):
         ({"name": "c", "places": -1}, "places are 0 to 100"),
         ({"name": "c", "kind": list}, "kind is one of str, int"),
         ({"name": "c", "key": True, "merge": Count()}, "is a key"),
+        ({"name": "c", "kind": int, "merge": Sum}, "write Sum"),
         ({"name": "c", "merge": Sum()}, "sum is for int, Decimal, float"),
         ({"name": "c", "kind": int, "merge": Mean("n")}, "a mean is seldom whole"),
     ],

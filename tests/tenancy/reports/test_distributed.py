@@ -201,6 +201,24 @@ def test_what_nobody_answers_ends(at_work, goods, monkeypatch):
     assert {tenant["error"] for tenant in found["tenants"]} == {"no worker answered within 1 s"}
 
 
+def test_a_scheduled_report_is_written_and_says_who_is_missing(at_work, goods, tmp_path):
+    """And its worker lives: the command would exit."""
+    file = tmp_path / "restock.csv"
+    sent = at_work.send_task(
+        "tenancy.reports.run", args=["restock", str(file)], kwargs={"parameters": {"below": 2}}
+    )
+    sent.get(timeout=20)
+    assert {line.split(",")[0] for line in file.read_text().splitlines()[1:]} == {"acme"}
+    with repointed("globex", NAME="/dev/null/no_such_database"):
+        sent = at_work.send_task(
+            "tenancy.reports.run", args=["inventory", str(file)], kwargs={"retries": 0, "totals": True}
+        )
+        with pytest.raises(Exception, match=r"(?s)2 of 3 tenants answered.*unreachable: globex"):
+            sent.get(timeout=20)
+    assert file.read_text().splitlines()[1].endswith(",2,3,3")
+    assert at_work.control.ping(timeout=1)
+
+
 def test_without_a_broker_it_is_told():
     with pytest.raises(Exception, match="--celery needs CELERY_BROKER_URL"):
         report("inventory", "--celery")

@@ -125,6 +125,7 @@ def test_json_lines_end_with_the_coverage():
         "total": {"currency": "EUR", "kind": "k", "value": "1.00"},
         "answered": 1,
         "tenants": 2,
+        "known": 2,
     }
     assert lines[2]["coverage"]["absent"] == [{"tenant": "bb", "result": "failed", "error": "E"}]
     assert len(lines) == 3
@@ -300,7 +301,7 @@ def test_a_stream_without_room_is_told():
 
 def test_a_totals_csv_of_nobody_says_so():
     out = written([away("aa")], "csv", totals_only=True)
-    assert out == "currency,kind,value,answered,tenants\n,,,0,1\n"
+    assert out == "currency,kind,value,answered,tenants,known\n,,,0,1,1\n"
 
 
 def parquet_of(tmp_path, outcomes, report=REPORT, **options):

@@ -224,6 +224,14 @@ def test_a_report_cannot_write(source):
 
 
 @pytest.mark.parametrize("source", [3], indirect=True)
+def test_sql_that_names_what_no_tenant_has_is_a_fault_of_the_reports(source):
+    """And not of databases that are behind."""
+    with ask(lambda: SQL("SELECT * FROM nosuch"), source) as found:
+        assert len(found.coverage.named(Result.FAILED)) == 3
+        assert "what the report asks for is not there" in found.coverage.absent[0].error
+
+
+@pytest.mark.parametrize("source", [3], indirect=True)
 @pytest.mark.parametrize("end", [SystemExit, GeneratorExit, asyncio.CancelledError])
 def test_a_report_ends_nothing_but_itself(source, end):
     def function():
