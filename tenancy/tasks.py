@@ -41,6 +41,9 @@ if conf.celery_app:
     # project's, and Celery would take one that sends to a RabbitMQ on this machine.
     import_module(conf.celery_app)
 
+#: What of a message's options is sent after it, and what of a canvas's arguments are signatures.
+FOLLOWERS = ("chain", "chord", "link", "link_error")
+CANVAS = ("task", "tasks", "header", "body")
 #: The message's header.
 HEADER = "tenant_id"
 
@@ -65,8 +68,36 @@ class TenantTask(Task):  # type: ignore[misc]  # Celery has no types
         a chain is. Raises ``NoTenant``, and ``WrongTenant`` for a signature of another tenant's.
         """
         headers = dict(options.pop("headers", None) or {})
-        headers[HEADER] = self._sender(headers.get(HEADER))
+        headers[HEADER] = tenant_id = self._sender(headers.get(HEADER))
+        for follower in FOLLOWERS:
+            self._bind(options.get(follower), tenant_id)
         return super().apply_async(args, kwargs, *arguments, headers=headers, **options)
+
+    def apply(self, *arguments: Any, **options: Any) -> Any:
+        """Run it here and at once, as if it had been sent."""
+        headers = dict(options.pop("headers", None) or {})
+        headers[HEADER] = self._sender(headers.get(HEADER))
+        return super().apply(*arguments, headers=headers, **options)
+
+    def _bind(self, signature: Any, tenant_id: str) -> None:
+        """Give what is to follow the tenant, before anything is sent: the worker that sends it has left the
+        tenant by then. Raises ``WrongTenant`` where it has another."""
+        if isinstance(signature, list | tuple):
+            for each in signature:
+                self._bind(each, tenant_id)
+            return
+        if not isinstance(signature, dict):  # a signature is one, too
+            return
+        options, kwargs = signature.setdefault("options", {}), signature.get("kwargs") or {}
+        for inner in (*map(kwargs.get, CANVAS), *map(options.get, FOLLOWERS)):
+            if isinstance(inner, dict | list | tuple):
+                self._bind(inner, tenant_id)
+        if isinstance(self.app.tasks.get(signature.get("task")), TenantTask):
+            headers = options.get("headers") or {}
+            given = headers.get(HEADER)
+            if given not in (None, tenant_id):
+                raise WrongTenant(f"Task '{signature['task']}'", str(given), tenant_id)
+            options["headers"] = {**headers, HEADER: tenant_id}
 
     def signature(self, args: Any = None, *arguments: Any, **options: Any) -> Any:
         """A signature remembers the tenant that it was made for."""
@@ -95,7 +126,8 @@ class TenantTask(Task):  # type: ignore[misc]  # Celery has no types
         Raises ``NoTenant`` for a message without the header, ``TenantNotFound`` for a tenant that was
         removed, and ``TenantNotServed`` for one that is suspended.
         """
-        if self.request.called_directly:
+        if self.request.called_directly or getattr(self.request, "has_entered", False):
+            # Also by a task that is being run, which may have entered another tenant meanwhile.
             require_tenant(f"Task '{self.name}'")
             return self.run(*args, **kwargs)
         tenant_id = (self.request.headers or {}).get(HEADER)
@@ -105,5 +137,6 @@ class TenantTask(Task):  # type: ignore[misc]  # Celery has no types
         tenant = get_registry().get(tenant_id)
         if tenant.status is Status.SUSPENDED:
             raise TenantNotServed(tenant.id)
+        self.request.has_entered = True
         with tenant_context(tenant):
             return self.run(*args, **kwargs)

@@ -81,7 +81,8 @@ def _edges(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
     if low > 0 and high / low > 100:
         first, last = math.floor(math.log10(low)), math.floor(math.log10(high)) + 1
-        return [10.0**power for power in range(first, last + 1)]
+        decades = math.ceil((last - first) / MOST_BARS)
+        return [10.0**power for power in range(first, last + decades, decades)]
     if low == high:
         return [low, high]
     count = max(2, min(MOST_BARS, round(math.sqrt(len(values)))))

@@ -115,6 +115,16 @@ class Report:
                 raise ParametersRefused(f"Parameter '{name}': {' '.join(exc.messages)}") from exc
         return found
 
+    def given(self, texts: dict[str, str]) -> dict[str, str]:
+        """Parameters as another process is to be given them: what a default works out is worked out here, for
+        all of them alike."""
+        worked_out = {
+            name: str(parameter.prepare_value(parameter.initial()))
+            for name, parameter in self.parameters.items()
+            if callable(parameter.initial)
+        }
+        return {**worked_out, **texts}
+
     def ask(self, parameters: Mapping[str, Any], limit: int) -> list[Row]:
         """The rows of the tenant in context, for parameters that ``clean`` made.
 

@@ -23,6 +23,7 @@ from tenancy.tenant import Tenant
 #: The message's header: whom it is about.
 HEADER = "tenant_ids"
 NAME = "tenancy.reports.ask"
+GONE = "it is not in the tenants.yaml of the worker that was asked"
 
 
 class ReportIncomplete(TenancyError):
@@ -59,9 +60,8 @@ def ask(
 
 
 def _gone(tenant_id: str) -> Outcome[Answer]:
-    """This worker's tenants.yaml does not have it: it was removed a moment ago, or is not here yet."""
-    tenant = Tenant(tenant_id, tenant_id)
-    return Outcome(tenant, Result.SKIPPED, error="not in the tenants.yaml of the worker that was asked")
+    """This worker's tenants.yaml does not have it: it was removed a moment ago, or this is another file."""
+    return Outcome(Tenant(tenant_id, tenant_id), Result.FAILED, error=GONE)
 
 
 @shared_task(name="tenancy.reports.run")  # type: ignore[untyped-decorator]

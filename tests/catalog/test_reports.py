@@ -339,6 +339,7 @@ def test_a_price_lies_in_the_band_that_begins_below_it():
         (["inventory", "--param", "x=1"], "no parameter 'x': it takes none"),
         (["prices", "--param", "currency=eur"], "Parameter 'currency': Three capital letters"),
         (["restock", "--param", "below=none"], "Parameter 'below': Enter a whole number."),
+        (["restock", "--param", "below=1", "--param", "below=2"], "A parameter is given twice"),
         (["restock", "--param", "below"], "'below' is not NAME=VALUE"),
         (["inventory", "--jobs", "0"], "'0' is not a number from 1 on"),
         (

@@ -620,3 +620,62 @@ def _() -> None:
         READ_ONLY = Status.READ_ONLY
 
     permissions.Status = Open
+
+
+# Jobs.
+
+
+@mutant(
+    "task-for-anybody",
+    "a task is sent in a tenant's context only",
+    f"{TENANCY}/test_tasks.py::test_without_a_broker_it_runs_at_once",
+)
+def _() -> None:
+    from tenancy.tasks import TenantTask
+
+    TenantTask._sender = lambda *_: "acme"
+
+
+@mutant(
+    "message-needs-no-tenant",
+    "a worker refuses a message without a tenant",
+    f"{TENANCY}/test_tasks.py::test_a_message_without_one_is_refused_by_the_worker[headers0]",
+)
+def _() -> None:
+    from tenancy.context import tenant_context
+    from tenancy.tasks import TenantTask
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with tenant_context((self.request.headers or {}).get("tenant_id", "acme")):
+            return self.run(*args, **kwargs)
+
+    TenantTask.__call__ = call
+
+
+@mutant(
+    "reports-write",
+    "a report's connection cannot write",
+    f"{TENANCY}/reports/test_reading.py::test_it_cannot_write_in_or_out_of_a_transaction",
+)
+def _() -> None:
+    from tenancy.backends.pooled import PooledWrapper
+
+    PooledWrapper.must_be_read_only = lambda self: False  # type: ignore[method-assign]
+
+
+@mutant(
+    "answers-are-anybodys",
+    "a worker's answer is of the tenant that was asked",
+    f"{TENANCY}/reports/test_distributed.py::test_a_message_carries_every_value_exactly",
+)
+def _() -> None:
+    from dataclasses import replace
+
+    from tenancy.reports import message
+
+    careful = message.unpack
+    message.unpack = lambda report, tenant, facts: careful(report, replace(tenant, id=facts["tenant"]), facts)
+
+    import tests.tenancy.reports.test_distributed as test
+
+    test.unpack = message.unpack

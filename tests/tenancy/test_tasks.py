@@ -6,7 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from celery import chain, group
+from celery import chain, chord, group
 from django.db.models import F
 
 from catalog.models import Category, Product
@@ -78,7 +78,16 @@ def declare(app):
     def other(tenant_id):
         return Category.objects.using(tenant_id).count()
 
-    return SimpleNamespace(names=names, add=add, whose=whose, fail=fail, busy=busy, other=other, tries=tries)
+    @app.task(shared=False, base=TenantTask, name="t.recursive")
+    def recursive(depth):
+        Category.objects.create(name=f"{current_tenant_id()} {depth}")
+        if not depth:
+            with tenant_context("globex"):
+                recursive(1)
+
+    return SimpleNamespace(
+        recursive=recursive, names=names, add=add, whose=whose, fail=fail, busy=busy, other=other, tries=tries
+    )
 
 
 @pytest.fixture
@@ -205,6 +214,43 @@ def test_without_a_broker_it_runs_at_once(canaries):
         assert names.delay().get() == ["canary-acme"]
     with pytest.raises(NoTenant):
         names.delay()
+
+
+def test_a_task_that_calls_itself_in_another_context_works_there(tasks, canaries):
+    with tenant_context("acme"):
+        tasks.recursive.delay(0).get(timeout=LIMIT)
+        assert Category.objects.filter(name="acme 0").exists()
+        assert Category.objects.count() == 2
+    with tenant_context("globex"):
+        assert Category.objects.filter(name="globex 1").exists()
+
+
+def test_all_of_a_canvas_is_of_one_tenant_before_anything_is_sent(tasks, canaries):
+    with tenant_context("globex"):
+        theirs = tasks.add.si(1)
+    ours = tasks.add.si(1)  # made without one
+    with tenant_context("acme"):
+        for canvas in (
+            lambda: chain(ours, theirs).delay(),
+            lambda: chain(ours, group(ours, theirs), ours).delay(),
+            lambda: tasks.add.apply_async((1,), link=theirs),
+            lambda: tasks.add.apply_async((1,), link_error=[theirs]),
+            lambda: tasks.add.apply_async((1,), link=tasks.whose.si().set(link=[theirs])),
+        ):
+            with pytest.raises(WrongTenant):
+                canvas()
+        assert Product.objects.get().stock == 0
+        assert chain(ours, ours, ours).delay().get(timeout=LIMIT) == 3
+        assert chord([ours, ours], tasks.names.si()).delay().get(timeout=LIMIT) == ["canary-acme"]
+    with tenant_context("globex"):
+        assert Product.objects.get().stock == 0
+
+
+def test_it_is_applied_here_as_if_it_had_been_sent(tasks, canaries):
+    with tenant_context("acme"):
+        assert tasks.names.apply().get() == ["canary-acme"]
+    with pytest.raises(NoTenant):
+        tasks.names.apply()
 
 
 def test_a_task_of_celerys_own_base_has_no_tenant(app, tasks, canaries):

@@ -119,7 +119,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         if self.maintenance:  # a migration may take as long as it needs
             return dict.fromkeys(LIMITS, 0) | {"lock_timeout": max(1, int(self.patience * 1000))}
         if self.reading is not None:
-            limit = max(1, int(self.reading.limit * 1000))
+            limit = min(max(1, int(self.reading.limit * 1000)), 2**31 - 1)  # the server knows no more
             # Between two statements a report works on what it has read.
             return LIMITS | {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
         return LIMITS

@@ -96,7 +96,10 @@ class Reporting(FleetVerb):
             raise CommandError("Name a report; --list tells which there are.", returncode=2)
         try:
             report = get_report(options["name"])
-            parameters = report.clean(dict(options["param"]))
+            given = dict(options["param"])
+            if len(given) < len(options["param"]):
+                raise ParametersRefused("A parameter is given twice; keep one.")
+            parameters = report.clean(given)
         except (ReportNotFound, ParametersRefused) as exc:
             raise CommandError(str(exc), returncode=2) from exc
         # call_command() may give a text.
@@ -141,7 +144,12 @@ class Reporting(FleetVerb):
         selection = self.selection(options)
         if options["celery"]:
             outcomes = _distributed(
-                question, dict(options["param"]), tenants, selection, size=options["chunk"], **how
+                question,
+                question.report.given(dict(options["param"])),
+                tenants,
+                selection,
+                size=options["chunk"],
+                **how,
             )
         else:
             outcomes = Job(question, tenants, selection, **how).outcomes()

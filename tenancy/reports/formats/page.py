@@ -106,7 +106,12 @@ def _plots(found: Collected, *, totals_only: bool) -> Iterator[SafeString]:
     for facet in facets[:MOST_FACETS]:
         name = measure.name if first is None else f"{measure.name}, {first.name} {_shown(first, facet)}"
         if first is not None and others:
-            yield bars(list(_groups(found, first, facet, others, measure)), f"{name}: by {_names(others)}")
+            groups = list(_groups(found, first, facet, others, measure))
+            by = f"by {_names(others)}"
+            if len(groups) > MOST_BARS:
+                by = f"{by}, the {MOST_BARS} largest of {len(groups):,}"
+                groups.sort(key=lambda bar: -bar.value)
+            yield bars(groups, f"{name}: {by}")
         if totals_only:
             continue
         tenants = sorted(by_facet[facet], key=lambda bar: -bar.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from contextlib import contextmanager
 from decimal import Decimal
 from unittest import mock
@@ -11,18 +12,20 @@ from unittest import mock
 import pytest
 from celery import Celery, current_app
 from django.test import override_settings
+from redis.exceptions import RedisError
 
 from catalog.models import Category, Product
 from tenancy.context import tenant_context
 from tenancy.exceptions import NoTenant
 from tenancy.fleet import Outcome, Result
+from tenancy.registry import Registry, get_registry
 from tenancy.reports import distributed, tasks
 from tenancy.reports.answer import Answer
 from tenancy.reports.message import pack, unpack
 from tenancy.reports.report import get_report
 from tenancy.reports.totals import Totals
 from tenancy.tenant import Status, Tenant
-from tenancy.testing import changed_tenant, databases, repointed
+from tenancy.testing import changed_tenant, databases, only_tenants, repointed
 from tests.tenancy.command import report
 from tests.tenancy.worker import closing, make_app, worker
 
@@ -132,9 +135,69 @@ def test_nobody_there_is_told(goods):
         report("inventory", "--celery")
 
 
+def test_a_worker_with_another_tenants_yaml_is_a_failure(at_work, goods, monkeypatch):
+    with only_tenants("acme"):
+        theirs = get_registry()
+    monkeypatch.setattr(tasks, "get_registry", lambda: theirs)
+    code, found = document("inventory", "--celery")
+    assert code == 1
+    assert [tenant["result"] for tenant in found["tenants"]] == ["ok", "failed", "failed"]
+    assert found["tenants"][1]["error"] == tasks.GONE
+
+
+def test_one_that_comes_during_the_run_is_named(at_work, goods, monkeypatch):
+    monkeypatch.setattr(distributed.live, "refresh", lambda: came.append(True))
+    registry, came = get_registry(), []
+    monkeypatch.setattr(distributed, "get_registry", lambda: registry)
+    more = Registry({tenant.id: tenant for tenant in registry} | {"newone": Tenant("newone", "New")})
+    monkeypatch.setattr("tenancy.reports.job.get_registry", lambda: more if came else registry)
+    code, found = document("inventory", "--celery")
+    assert (code, found["complete"]) == (0, False)
+    assert found["coverage"]["absent"][0]["error"] == "added to tenants.yaml during the run"
+
+
+def test_a_slow_worker_that_lives_is_waited_for(at_work, goods, monkeypatch):
+    """It says that it has begun, and answers pings: no copy is sent."""
+    monkeypatch.setattr(distributed, "LEAST_PATIENCE", 0.1)
+    monkeypatch.setattr(distributed, "PATIENCE", 0.0)
+    monkeypatch.setattr(distributed.DistributedJob, "_worker_of", staticmethod(lambda chunk: "w@here"))
+    monkeypatch.setattr(at_work.control, "ping", lambda **_: [{"w@here": {"ok": "pong"}}])
+    sent = []
+    send = at_work.send_task
+    monkeypatch.setattr(
+        at_work, "send_task", lambda *args, **options: sent.append(args) or send(*args, **options)
+    )
+    answered = distributed.DistributedJob._is_answered
+    until = time.monotonic() + 1.5
+    monkeypatch.setattr(
+        distributed.DistributedJob,
+        "_is_answered",
+        staticmethod(lambda chunk: time.monotonic() > until and answered(chunk)),
+    )
+    code, _ = document("inventory", "--celery")
+    assert (code, len(sent)) == (0, 1)
+
+
+def test_a_broker_that_goes_away_loses_nothing_that_has_come(at_work, goods, monkeypatch):
+    looked = []
+
+    def look(chunk):
+        looked.append(chunk)
+        if len(looked) > 20:
+            raise RedisError("redis://:hunter2@…")
+        return bool(looked[0] is chunk and chunk.results[0].ready())
+
+    monkeypatch.setattr(distributed.DistributedJob, "_is_answered", staticmethod(look))
+    code, found = document("inventory", "--celery", "--chunk", "1")
+    assert code == 1
+    assert [tenant["result"] for tenant in found["tenants"]] == ["ok", "failed", "failed"]
+    assert found["tenants"][1]["error"] == "Celery's broker, or its store of results, went away (RedisError)"
+
+
 def test_when_all_workers_die_it_ends(at_work, goods, monkeypatch):
     """They greeted, and are gone with their messages."""
     monkeypatch.setattr(distributed, "SILENCE", 0.5)
+    monkeypatch.setattr(distributed, "LEAST_PATIENCE", 0.2)
     send, greetings = at_work.send_task, [[{"a worker": "pong"}]]
 
     def lose(name, *args, **options):
@@ -190,6 +253,7 @@ def _when_all_have(chunk):
 
 def test_what_nobody_answers_ends(at_work, goods, monkeypatch):
     monkeypatch.setattr(distributed.DistributedJob, "deadline", 1.0)
+    monkeypatch.setattr(distributed, "LEAST_PATIENCE", 0.2)
     send = at_work.send_task
 
     def lose(name, *args, **options):

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from tenancy.fleet import Outcome, Result
 from tenancy.management.verbs.reporting import written_at_once
-from tenancy.reports import spool
+from tenancy.reports import plots, spool
 from tenancy.reports.answer import Answer
 from tenancy.reports.collected import collecting
 from tenancy.reports.columns import Column
@@ -198,6 +198,21 @@ def test_a_page_has_plots_by_tenant_by_group_and_of_the_spread():
         "10,000 to 100,000",
     ):
         assert caption in page.text
+
+
+def test_a_page_says_which_groups_it_draws():
+    rows = [("EUR", f"k{number:02d}", "n", Decimal(number)) for number in range(50)]
+    page = Page(written([outcome("aa", rows)], "html"))
+    assert "value, currency EUR: by kind, the 20 largest of 50" in page.text
+
+
+@pytest.mark.parametrize(
+    "values", [[10.0**n for n in range(-2, 26)], [1.0] * 7, [-3.0, 0.0, 5.0], [0.5, 700.0]]
+)
+def test_every_value_is_in_a_bar_of_a_histogram(values):
+    drawn = re.findall(r'class="value"[^>]*>([\d,]+)</text>', plots.histogram(values, "t"))
+    assert len(drawn) <= plots.MOST_BARS
+    assert sum(int(count) for count in drawn) == len(values)
 
 
 def test_a_page_of_totals_shows_no_tenants_numbers():
