@@ -318,6 +318,18 @@ class Pool:
         self.wake()
         return idle
 
+    def is_trusted(self, server: Server | None) -> bool:
+        """Whether nothing speaks for it that a server is gone."""
+        with self._lock:
+            return server is not None and not self._servers.is_suspected(server)
+
+    def suspect(self, server: Server | None) -> None:
+        """Have a server asked whether it is there: it kept somebody waiting."""
+        if server is not None:
+            with self._lock:
+                self._servers.suspect(server)
+            self.wake()
+
     def heard(self, server: Server) -> None:
         """A server that was silent, or suspected of it, answers."""
         with self._lock:

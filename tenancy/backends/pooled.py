@@ -335,13 +335,13 @@ class PooledWrapper(Base):
         raw, slot, self.slot = self.connection, self.slot, None
         try:
             if raw is not None:
-                self._hang_up(raw)
+                self._hang_up(raw, None if slot is None else slot.server)
         finally:
             closing.release()
             if slot is not None:
                 pool.release(slot)
 
-    def _hang_up(self, raw: Any) -> None:
+    def _hang_up(self, raw: Any, server: Server | None) -> None:
         """Close the physical connection, and see to it that its room is free."""
         with self.wrap_database_errors:
             raw.close()

@@ -26,6 +26,7 @@ from psycopg2 import sql
 from catalog.models import Category
 from tenancy.backends import cursors
 from tenancy.backends.faults import Fault, classify
+from tenancy.backends.postgresql import base
 from tenancy.connections import TenancyConnections, close, maintenance
 from tenancy.context import Frame, carry, enter_request, request_scope, tenant_context
 from tenancy.exceptions import (
@@ -478,10 +479,10 @@ def test_two_threads_that_find_it_is_time_close_it_once(monkeypatch):
     connection.ensure_connection()
     hang_up, calls = type(connection)._hang_up, []
 
-    def slowly(self, raw):
+    def slowly(self, raw, server):
         calls.append(threading.get_ident())
         time.sleep(0.1)
-        hang_up(self, raw)
+        hang_up(self, raw, server)
 
     monkeypatch.setattr(type(connection), "_hang_up", slowly)
     threads = [threading.Thread(target=connection.discard) for _ in range(4)]
@@ -492,6 +493,32 @@ def test_two_threads_that_find_it_is_time_close_it_once(monkeypatch):
     assert len(calls) == 1
     assert connection.connection is None
     assert connection.slot is None
+
+
+@databases("acme", transaction=True)
+def test_a_server_that_ends_no_session_keeps_one_waiting_and_then_nobody(monkeypatch):
+    """Its sessions count until it has ended them; one that is gone must not hold up everybody."""
+    if connections["acme"].vendor == "sqlite":
+        return  # there is nobody to wait for
+    waited = []
+    monkeypatch.setattr(base, "_has_ended", lambda number, milliseconds: bool(waited.append(milliseconds)))
+    # Nobody asks it now, as while it is asked.
+    monkeypatch.setattr(pool, "wake", lambda: None)
+    server = connections["acme"].server()
+
+    def open_and_close():
+        connections["acme"].ensure_connection()
+        connections["acme"].close()
+
+    open_and_close()
+    assert waited == [100, 900]
+    assert server in pool.to_be_asked()
+    open_and_close()
+    assert waited == [100, 900, 100]
+    pool.heard(server)
+    open_and_close()
+    assert waited == [100, 900, 100, 100, 900]
+    pool.heard(server)
 
 
 @databases("acme", transaction=True)

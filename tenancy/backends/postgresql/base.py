@@ -20,6 +20,7 @@ from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import current_tenant
 from tenancy.exceptions import DatabaseUnavailable
 from tenancy.names import MOST_ADDRESSES, NameUnknown, names
+from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.servers import Server, server_of
 
@@ -31,15 +32,16 @@ LIMITS = {
 }
 #: Seconds that may go to the name of a host without being missed for connecting to it.
 _UNHURRIED = 0.1
-#: Milliseconds for a server to end a session. One that is there needs one or two.
-_MOST_PATIENCE = 100
+#: Milliseconds for a server to end a session. One that is there needs one or two; one that has more to do
+#: than it can gets the second on top of the first.
+_PATIENCE, _MOST_PATIENCE = 100, 900
 
 
-def _wait_for_end(number: int) -> None:
-    """Wait, a moment at most, until the other side of a closed connection has hung up."""
+def _has_ended(number: int, milliseconds: int) -> bool:
+    """Whether the other side of a closed connection hangs up within this time."""
     poll = select.poll()
     poll.register(number, select.POLLIN)
-    poll.poll(_MOST_PATIENCE)
+    return bool(poll.poll(milliseconds))
 
 
 def _past_the_pooler(alias: str) -> dict[str, Any] | None:
@@ -176,18 +178,24 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             if raw.fileno() == number:
                 twin.shutdown(socket.SHUT_RDWR)
 
-    def _hang_up(self, raw: Any) -> None:
+    def _hang_up(self, raw: Any, server: Server | None) -> None:
         """A server counts a session until its process has ended, which it shows by hanging up. That is waited
-        for before another may open one in its place, so that there is never one too many."""
+        for before another may open one in its place, so that there is never one too many. A server that does
+        not show it in time may be gone: nobody else waits as long before it has been asked."""
         twin = None
         in_loop = asyncio._get_running_loop() is not None  # which must not wait
         if not raw.closed and not in_loop and self.hang_up_patiently:
             with contextlib.suppress(OSError, DriverError):
                 twin = os.dup(raw.fileno())
         try:
-            super()._hang_up(raw)
-            if twin is not None:
-                _wait_for_end(twin)
+            super()._hang_up(raw, server)
+            if (
+                twin is not None
+                and not _has_ended(twin, _PATIENCE)
+                and pool.is_trusted(server)
+                and not _has_ended(twin, _MOST_PATIENCE)
+            ):
+                pool.suspect(server)
         finally:
             if twin is not None:
                 os.close(twin)
