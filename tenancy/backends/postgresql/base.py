@@ -34,7 +34,7 @@ LIMITS = {
 _UNHURRIED = 0.1
 #: Milliseconds for a server to end a session. One that is there needs one or two; one that has more to do
 #: than it can gets the second on top of the first.
-_PATIENCE, _MOST_PATIENCE = 100, 900
+_PATIENCE, _MOST_PATIENCE = 100, 300
 
 
 def _has_ended(number: int, milliseconds: int) -> bool:
