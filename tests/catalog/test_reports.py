@@ -187,15 +187,14 @@ def test_the_files_name_says_the_format(goods, tmp_path):
 
 
 def test_where_a_report_failed_is_shown_when_it_is_asked_for(goods, monkeypatch, caplog):
+    caplog.set_level(
+        logging.INFO, "tenancy.fleet"
+    )  # which the command changes; it is set back after the test
     monkeypatch.setattr(Product.objects, "values", None)
     code, _, err = report("inventory", "acme")
     assert (code, "Where it failed, --traceback shows." in err) == (1, True)
     assert "catalog/reports.py" not in caplog.text
-    logger = logging.getLogger("tenancy.fleet")
-    try:
-        code, _, err = report("inventory", "acme", "--traceback")
-    finally:
-        logger.setLevel(logging.NOTSET)
+    code, _, err = report("inventory", "acme", "--traceback")
     assert (code, "--traceback" in err) == (1, False)
     assert "catalog/reports.py" in caplog.text
 
