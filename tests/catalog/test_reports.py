@@ -187,16 +187,19 @@ def test_the_files_name_says_the_format(goods, tmp_path):
 
 
 def test_where_a_report_failed_is_shown_when_it_is_asked_for(goods, monkeypatch, caplog):
-    caplog.set_level(
-        logging.INFO, "tenancy.fleet"
-    )  # which the command changes; it is set back after the test
     monkeypatch.setattr(Product.objects, "values", None)
-    code, _, err = report("inventory", "acme")
-    assert (code, "Where it failed, --traceback shows." in err) == (1, True)
-    assert "catalog/reports.py" not in caplog.text
-    code, _, err = report("inventory", "acme", "--traceback")
-    assert (code, "--traceback" in err) == (1, False)
-    assert "catalog/reports.py" in caplog.text
+    logger = logging.getLogger("tenancy.fleet")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        code, _, err = report("inventory", "acme")
+        assert (code, "Where it failed, --traceback shows." in err) == (1, True)
+        assert "catalog/reports.py" not in caplog.text
+        code, _, err = report("inventory", "acme", "--traceback")
+        assert (code, "--traceback" in err) == (1, False)
+        assert "catalog/reports.py" in caplog.text
+    finally:
+        logger.setLevel(before)
 
 
 def test_totals_alone_say_whose_they_are(goods):
