@@ -15,6 +15,9 @@ from tenancy.registry import Registry, get_registry
 from tenancy.tenant import Tenant
 from tenancy.testing import _maker
 
+#: Waits for each of them, five seconds at most.
+_END_SESSIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+
 
 class Changing:
     """What follows a tenants.yaml; here a test changes it."""
@@ -58,6 +61,9 @@ def fleet(ids: list[str], folder: Path, blocker: Any, *, of: str = "acme") -> It
     }
     source = Changing(tenants)
     with blocker.unblock(), override_settings(TENANCY_REGISTRY=source), ExitStack() as stack:
+        if not is_file:
+            # What a thread of another test has left open there would keep it from being copied.
+            template.execute(_END_SESSIONS.format(name=name))
         for tenant_id in ids:
             maker = _maker(tenant_id, folder)
             if is_file:
