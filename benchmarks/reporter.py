@@ -42,13 +42,12 @@ def ours() -> dict[str, Case]:
     from tenancy.reports.collected import collecting
     from tenancy.reports.job import Job
     from tenancy.reports.report import get_report
-    from tenancy.selection import Selection
 
     report = get_report("inventory")
 
     def run(first: int, count: int) -> Found:
         tenants = [get_registry().get(crowd_id(number)) for number in range(first, first + count)]
-        job = Job(Question(report, {}), tenants, Selection([tenant.id for tenant in tenants]), jobs=JOBS)
+        job = Job(Question(report, {}), tenants, jobs=JOBS)
 
         def work() -> dict[str, int]:
             with collecting(report, {}, job.outcomes(), [tenant.id for tenant in tenants]) as found:

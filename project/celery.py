@@ -1,4 +1,4 @@
-"""The Celery application: ``celery --app project worker``. Without CELERY_BROKER_URL nothing imports it."""
+"""The Celery application: ``celery --app project worker``. Imported where there is a broker, or a task."""
 
 from __future__ import annotations
 

@@ -6,10 +6,14 @@ import difflib
 import fnmatch
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tenancy.exceptions import TenancyError
 from tenancy.registry import Registry
 from tenancy.tenant import Tenant
+
+#: What makes a name a wildcard.
+_WILD = frozenset("*?[")
 
 
 class SelectionError(TenancyError, ValueError):
@@ -42,14 +46,31 @@ class Selection:
     def takes(self, tenant: Tenant) -> bool:
         """Whether it is one of them."""
         return (
-            (_fits(tenant.id, self.names) or not self.names)
-            and not _fits(tenant.id, self.exclude)
+            (not self.names or self._wanted.fit(tenant.id))
+            and not self._unwanted.fit(tenant.id)
             and all(tenant.labels.get(name) == value for name, value in self.labels.items())
         )
 
+    @cached_property
+    def _wanted(self) -> _Names:
+        return _Names(self.names)
 
-def _fits(tenant_id: str, names: Collection[str]) -> bool:
-    return tenant_id in names or any(fnmatch.fnmatchcase(tenant_id, name) for name in names)
+    @cached_property
+    def _unwanted(self) -> _Names:
+        return _Names(self.exclude)
+
+
+class _Names:
+    """Ids and wildcards. Of very many names few are wildcards, which alone are tried one by one."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._ids = frozenset(names)
+        self._wildcards = [name for name in names if _WILD.intersection(name)]
+
+    def fit(self, tenant_id: str) -> bool:
+        return tenant_id in self._ids or any(
+            fnmatch.fnmatchcase(tenant_id, wildcard) for wildcard in self._wildcards
+        )
 
 
 def _require_fit(name: str, known: Collection[str]) -> None:

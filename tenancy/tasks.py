@@ -67,17 +67,19 @@ class TenantTask(Task):  # type: ignore[misc]  # Celery has no types
         A signature that was made in a context keeps its tenant and may be sent outside of one, as the rest of
         a chain is. Raises ``NoTenant``, and ``WrongTenant`` for a signature of another tenant's.
         """
-        headers = dict(options.pop("headers", None) or {})
-        headers[HEADER] = tenant_id = self._sender(headers.get(HEADER))
+        headers = self._headers(options)
         for follower in FOLLOWERS:
-            self._bind(options.get(follower), tenant_id)
+            self._bind(options.get(follower), headers[HEADER])
         return super().apply_async(args, kwargs, *arguments, headers=headers, **options)
 
     def apply(self, *arguments: Any, **options: Any) -> Any:
         """Run it here and at once, as if it had been sent."""
+        return super().apply(*arguments, headers=self._headers(options), **options)
+
+    def _headers(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Those of ``options``, which loses them, with the tenant's."""
         headers = dict(options.pop("headers", None) or {})
-        headers[HEADER] = self._sender(headers.get(HEADER))
-        return super().apply(*arguments, headers=headers, **options)
+        return {**headers, HEADER: self._sender(headers.get(HEADER))}
 
     def _bind(self, signature: Any, tenant_id: str) -> None:
         """Give what is to follow the tenant, before anything is sent: the worker that sends it has left the

@@ -89,8 +89,6 @@ class Column:
 
     def _clean(self, value: Any) -> Any:
         kind = self.kind
-        if type(value) is kind is bool:
-            return value
         try:
             if kind is Decimal and not isinstance(value, bool):
                 return self._round(value)

@@ -28,10 +28,8 @@ from tenancy.exceptions import TenancyError
 from tenancy.fleet import Outcome, Result, first_line
 from tenancy.registry import get_registry
 from tenancy.reports.answer import Answer, Question
-from tenancy.reports.job import added_since
 from tenancy.reports.message import unpack
 from tenancy.reports.tasks import GONE, HEADER, NAME
-from tenancy.selection import Selection
 from tenancy.tenant import Tenant
 
 #: Chunks that are out at a time: their answers wait in the result store, which is memory somewhere.
@@ -84,7 +82,6 @@ class DistributedJob:
     question: Question
     given: dict[str, str]
     tenants: Sequence[Tenant]
-    selection: Selection
     jobs: int = 8
     timeout: float = 300.0
     retries: int = 2
@@ -108,7 +105,6 @@ class DistributedJob:
     def outcomes(self) -> Iterator[Outcome[Answer]]:
         """One for each tenant, as they come. Raises ``NoWorker`` when nobody is there, and
         ``BrokerUnavailable`` when it cannot be asked; when it goes away later, who is left has failed."""
-        before = frozenset(get_registry().ids)
         self._heard = time.monotonic()
         try:
             if self._waiting and not self._greeted():
@@ -130,8 +126,6 @@ class DistributedJob:
         finally:
             for chunk in self._out:
                 _forget(chunk.results)
-        live.refresh()
-        yield from added_since(before, self.selection)
 
     def _outcomes(self) -> Iterator[Outcome[Answer]]:
         while self._waiting or self._out:

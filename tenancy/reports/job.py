@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
 
+from tenancy import live
 from tenancy.fleet import Outcome, Result, run
 from tenancy.registry import get_registry
 from tenancy.reports.answer import Absent, Answer, Question
@@ -25,15 +27,12 @@ class Job:
 
     question: Question
     tenants: Sequence[Tenant]
-    #: What they were selected by; who comes to tenants.yaml during the run is measured by it, too.
-    selection: Selection
     jobs: int = 8
     timeout: float | None = 300.0
     retries: int = 2
 
     def outcomes(self) -> Iterator[Outcome[Answer]]:
-        """One for each tenant, as they come; then those who came to tenants.yaml meanwhile, as skipped."""
-        before = frozenset(get_registry().ids)
+        """One for each tenant, as they come."""
         waiting = list(self.tenants)
         for attempt in range(self.retries + 1):
             again: list[Tenant] = []
@@ -48,13 +47,20 @@ class Job:
             if not waiting:
                 break
             time.sleep(max(0.0, failed_at + PAUSE * 2**attempt - time.monotonic()))
-        yield from added_since(before, self.selection)
 
 
-def added_since(before: Collection[str], selection: Selection) -> Iterator[Outcome[Answer]]:
-    """Who came to tenants.yaml meanwhile and would have been asked: not counted, but named."""
-    for tenant in get_registry():
-        if tenant.id not in before and selection.takes(tenant):
+def with_newcomers(outcomes: Iterable[Outcome[Answer]], selection: Selection) -> Iterator[Outcome[Answer]]:
+    """The same; then, as skipped, who came to tenants.yaml meanwhile and would have been asked.
+
+    Once for a run, whoever does the work: it looks at all tenants' ids.
+    """
+    before = frozenset(get_registry().ids)
+    yield from outcomes
+    live.refresh()
+    registry = get_registry()
+    for tenant_id in registry.ids - before:
+        tenant = registry.get(tenant_id)
+        if selection.takes(tenant):
             yield Outcome(tenant, Result.SKIPPED, error="added to tenants.yaml during the run")
 
 
@@ -62,4 +68,4 @@ def settled(outcome: Outcome[Answer | Absent]) -> Outcome[Answer]:
     """One who is absent for a reason is skipped."""
     if isinstance(outcome.value, Absent):
         return Outcome(outcome.tenant, Result.SKIPPED, outcome.seconds, error=outcome.value.reason)
-    return replace(outcome)  # type: ignore[return-value]  # its value is an Answer, or nothing
+    return cast(Outcome[Answer], outcome)

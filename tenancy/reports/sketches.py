@@ -7,6 +7,7 @@ depend on how many tenants the rows come from; since a sketch draws lots, two ru
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -34,8 +35,23 @@ def _library(merge: Merge) -> Any:
     return datasketches
 
 
+class Sketch(Merge):
+    """A merge whose state is one of the library's sketches."""
+
+    @abstractmethod
+    def begin(self) -> Any:
+        """One of nothing yet."""
+
+    def lift(self, value: Any, weight: Any) -> Any:
+        return self.fold(self.begin(), value, weight)
+
+    def combine(self, one: Any, other: Any) -> Any:
+        one.merge(other)
+        return one
+
+
 @dataclass(frozen=True)
-class Percentile(Merge):
+class Percentile(Sketch):
     """The value below which ``percent`` of the rows' values lie, as PostgreSQL's ``percentile_disc``."""
 
     percent: float
@@ -47,16 +63,12 @@ class Percentile(Merge):
             raise ImproperlyConfigured(f"A percentile is from 0 to 100, not {self.percent}.")
         _library(self)
 
-    def lift(self, value: Any, weight: Any) -> Any:
-        return self.fold(_library(self).kll_doubles_sketch(ACCURACY), value, weight)
+    def begin(self) -> Any:
+        return _library(self).kll_doubles_sketch(ACCURACY)
 
     def fold(self, state: Any, value: Any, weight: Any) -> Any:
         state.update(float(value))
         return state
-
-    def combine(self, one: Any, other: Any) -> Any:
-        one.merge(other)
-        return one
 
     def result(self, state: Any) -> float:
         if self.percent in (0, 100):  # which it knows exactly
@@ -68,7 +80,7 @@ class Percentile(Merge):
 
 
 @dataclass(frozen=True)
-class Top(Merge):
+class Top(Sketch):
     """The ``count`` most frequent texts and how often each is there, most frequent first: ``a 12, b 7``."""
 
     count: int
@@ -81,16 +93,12 @@ class Top(Merge):
             raise ImproperlyConfigured(f"The top is of 1 to 100, not {self.count}.")
         _library(self)
 
-    def lift(self, value: Any, weight: Any) -> Any:
-        return self.fold(_library(self).frequent_strings_sketch(WIDTH), value, weight)
+    def begin(self) -> Any:
+        return _library(self).frequent_strings_sketch(WIDTH)
 
     def fold(self, state: Any, value: Any, weight: Any) -> Any:
         state.update(value)
         return state
-
-    def combine(self, one: Any, other: Any) -> Any:
-        one.merge(other)
-        return one
 
     def result(self, state: Any) -> str:
         kind = _library(self).frequent_items_error_type.NO_FALSE_NEGATIVES

@@ -17,7 +17,6 @@ from tenancy.reports.answer import Answer, Question
 from tenancy.reports.job import Job
 from tenancy.reports.message import pack
 from tenancy.reports.report import get_report
-from tenancy.selection import Selection
 from tenancy.tenant import Tenant
 
 #: The message's header: whom it is about.
@@ -53,9 +52,7 @@ def ask(
         except TenantNotFound:
             found.append(pack(declared, _gone(tenant_id)))
     asked = Question(declared, declared.clean(given), **question)
-    # Selected by their ids, so nobody else is looked for.
-    outcomes = Job(asked, tenants, Selection(tenant_ids), **job).outcomes()
-    found.extend(pack(declared, outcome) for outcome in outcomes)
+    found.extend(pack(declared, outcome) for outcome in Job(asked, tenants, **job).outcomes())
     return found
 
 

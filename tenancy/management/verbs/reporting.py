@@ -22,7 +22,7 @@ from tenancy.reports.answer import Answer, Question
 from tenancy.reports.collected import collecting
 from tenancy.reports.coverage import Coverage
 from tenancy.reports.formats import BINARY, FORMATS, format_of, write
-from tenancy.reports.job import Job
+from tenancy.reports.job import Job, with_newcomers
 from tenancy.reports.report import ParametersRefused, ReportNotFound, all_reports, get_report
 from tenancy.selection import Selection
 from tenancy.tenant import Tenant
@@ -94,14 +94,7 @@ class Reporting(FleetVerb):
             logging.getLogger("tenancy.fleet").setLevel(logging.DEBUG)
         if not options["name"]:
             raise CommandError("Name a report; --list tells which there are.", returncode=2)
-        try:
-            report = get_report(options["name"])
-            given = dict(options["param"])
-            if len(given) < len(options["param"]):
-                raise ParametersRefused("A parameter is given twice; keep one.")
-            parameters = report.clean(given)
-        except (ReportNotFound, ParametersRefused) as exc:
-            raise CommandError(str(exc), returncode=2) from exc
+        question = self._question(options)
         # call_command() may give a text.
         output = Path(options["output"]) if options["output"] not in (None, "-", Path("-")) else None
         form = options["format"] or format_of(output)
@@ -111,14 +104,14 @@ class Reporting(FleetVerb):
             )
         if form in BINARY and output is None:
             raise CommandError(f"--format {form} needs --output FILE.", returncode=2)
-        question = Question(
-            report, parameters, options["timeout"] + 1, options["rows"], not options["primary"]
-        )
         tenants = self._tenants(options)
         with (
             written_at_once(output) as file,
             collecting(
-                report, parameters, self._outcomes(question, tenants, options), get_registry().ids
+                question.report,
+                question.parameters,
+                self._outcomes(question, tenants, options),
+                get_registry().ids,
             ) as found,
         ):
             if file is None and found.coverage.answered == 0 and found.coverage.absent:
@@ -129,6 +122,18 @@ class Reporting(FleetVerb):
                 if file is None:
                     self.stdout.flush()
         self._conclude_report(found.coverage, options["allow_partial"], options.get("traceback", False))
+
+    def _question(self, options: dict[str, Any]) -> Question:
+        try:
+            report = get_report(options["name"])
+            given = dict(options["param"])
+            if len(given) < len(options["param"]):
+                raise ParametersRefused("A parameter is given twice; keep one.")
+            parameters = report.clean(given)
+        except (ReportNotFound, ParametersRefused) as exc:
+            raise CommandError(str(exc), returncode=2) from exc
+        limit = options["timeout"] + 1  # the run breaks a statement off; the server, where nobody is left to
+        return Question(report, parameters, limit, options["rows"], not options["primary"])
 
     def _tenants(self, options: dict[str, Any]) -> list[Tenant]:
         if not (options["tenants"] or options["label"] or len(get_registry())):
@@ -141,19 +146,12 @@ class Reporting(FleetVerb):
         self, question: Question, tenants: list[Tenant], options: dict[str, Any]
     ) -> Iterator[Outcome[Answer]]:
         how = {name: options[name] for name in ("jobs", "timeout", "retries")}
-        selection = self.selection(options)
         if options["celery"]:
-            outcomes = _distributed(
-                question,
-                question.report.given(dict(options["param"])),
-                tenants,
-                selection,
-                size=options["chunk"],
-                **how,
-            )
+            given = question.report.given(dict(options["param"]))
+            outcomes = _distributed(question, given, tenants, size=options["chunk"], **how)
         else:
-            outcomes = Job(question, tenants, selection, **how).outcomes()
-        return self.watched(outcomes, len(tenants))
+            outcomes = Job(question, tenants, **how).outcomes()
+        return with_newcomers(self.watched(outcomes, len(tenants)), self.selection(options))
 
     def _conclude_report(self, coverage: Coverage, allow_partial: bool, traceback: bool) -> None:
         if not coverage.absent:
@@ -184,14 +182,14 @@ class Reporting(FleetVerb):
 
 
 def _distributed(
-    question: Question, given: dict[str, str], tenants: list[Tenant], selection: Selection, **how: Any
+    question: Question, given: dict[str, str], tenants: list[Tenant], **how: Any
 ) -> Iterator[Outcome[Answer]]:
     if not getattr(settings, "CELERY_BROKER_URL", ""):
         raise CommandError("--celery needs CELERY_BROKER_URL, as in redis://127.0.0.1:6379/0.", returncode=2)
     # Late: Celery takes a fifth of a second to import, which no other command needs.
     from tenancy.reports.distributed import DistributedJob
 
-    return DistributedJob(question, given, tenants, selection, **how).outcomes()
+    return DistributedJob(question, given, tenants, **how).outcomes()
 
 
 def _default(field: Field) -> str:

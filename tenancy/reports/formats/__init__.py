@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tenancy.reports.collected import Collected
 from tenancy.reports.formats import delimited, document, lines, page, parquet, table
@@ -35,5 +35,5 @@ def format_of(file: Path | None) -> str | None:
     return _SUFFIXES.get(file.suffix.lower()) if file else "table"
 
 
-def write(found: Collected, stream: TextIO | Any, name: str, *, totals_only: bool = False) -> None:
+def write(found: Collected, stream: Any, name: str, *, totals_only: bool = False) -> None:
     FORMATS[name](found, stream, totals_only=totals_only)

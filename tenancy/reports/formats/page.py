@@ -40,7 +40,7 @@ def write(found: Collected, stream: Any, *, totals_only: bool = False) -> None:
             "started": found.started,
             "coverage": found.coverage,
             "share": _coverage(found),
-            "plots": list(_plots(found, totals_only=totals_only)),
+            "plots": list(_plots(found, totals, totals_only=totals_only)),
             "columns": found.report.columns,
             "total_columns": found.totals.columns,
             "totals": [_cells(found.totals.columns, row, merged=True) for row in totals[:MOST_ROWS]],
@@ -89,7 +89,7 @@ def _coverage(found: Collected) -> SafeString:
     return share(parts, "Tenants by how their turn went")
 
 
-def _plots(found: Collected, *, totals_only: bool) -> Iterator[SafeString]:
+def _plots(found: Collected, totals: list[Row], *, totals_only: bool) -> Iterator[SafeString]:
     """For each value of the first key: by the other keys, by tenant, and how tenants are spread. With
     ``totals_only`` nothing that one tenant's numbers can be read from."""
     measure = _measure(found.report.columns)
@@ -98,15 +98,15 @@ def _plots(found: Collected, *, totals_only: bool) -> Iterator[SafeString]:
     first, *others = found.report.keys or (None,)
     by_facet: dict[Any, list[Bar]] = {}
     for outcome in found.coverage.outcomes:
-        totals = found.totals_of(outcome.tenant.id, by=[first] if first else [])
-        for facet, value in _values(totals, first, measure):
+        own = found.totals_of(outcome.tenant.id, by=[first] if first else [])
+        for facet, value in _values(own, first, measure):
             by_facet.setdefault(facet, []).append(Bar(outcome.tenant.id, float(value), measure.shown(value)))
     # Those that most tenants have.
     facets = sorted(by_facet, key=lambda facet: (-len(by_facet[facet]), str(facet)))
     for facet in facets[:MOST_FACETS]:
         name = measure.name if first is None else f"{measure.name}, {first.name} {_shown(first, facet)}"
         if first is not None and others:
-            groups = list(_groups(found, first, facet, others, measure))
+            groups = list(_groups(found.totals.columns, totals, first, facet, others, measure))
             by = f"by {_names(others)}"
             if len(groups) > MOST_BARS:
                 by = f"{by}, the {MOST_BARS} largest of {len(groups):,}"
@@ -138,10 +138,15 @@ def _values(totals: Totals, key: Column | None, measure: Column) -> Iterator[tup
 
 
 def _groups(
-    found: Collected, first: Column, facet: Any, others: Iterable[Column], measure: Column
+    columns: Iterable[Column],
+    totals: Iterable[Row],
+    first: Column,
+    facet: Any,
+    others: Iterable[Column],
+    measure: Column,
 ) -> Iterator[Bar]:
-    for row in found.totals.rows():
-        cells = dict(zip(found.totals.columns, row, strict=True))
+    for row in totals:
+        cells = dict(zip(columns, row, strict=True))
         if cells[first] == facet and cells[measure] is not None:
             label = ", ".join(_shown(other, cells[other]) for other in others)
             yield Bar(label, float(cells[measure]), measure.shown(cells[measure]))

@@ -146,9 +146,8 @@ def test_a_worker_with_another_tenants_yaml_is_a_failure(at_work, goods, monkeyp
 
 
 def test_one_that_comes_during_the_run_is_named(at_work, goods, monkeypatch):
-    monkeypatch.setattr(distributed.live, "refresh", lambda: came.append(True))
     registry, came = get_registry(), []
-    monkeypatch.setattr(distributed, "get_registry", lambda: registry)
+    monkeypatch.setattr(distributed.live, "refresh", lambda: came.append(True))
     more = Registry({tenant.id: tenant for tenant in registry} | {"newone": Tenant("newone", "New")})
     monkeypatch.setattr("tenancy.reports.job.get_registry", lambda: more if came else registry)
     code, found = document("inventory", "--celery")

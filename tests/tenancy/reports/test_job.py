@@ -23,7 +23,7 @@ from tenancy.registry import get_registry
 from tenancy.reports.answer import Question
 from tenancy.reports.collected import collecting
 from tenancy.reports.columns import Column
-from tenancy.reports.job import Job
+from tenancy.reports.job import Job, with_newcomers
 from tenancy.reports.merges import Sum
 from tenancy.reports.report import SQL, Report
 from tenancy.selection import Selection
@@ -60,8 +60,8 @@ def stock(tenant, number):
 
 def ask(function, source, *, selection=EVERYBODY, jobs=8, **options):
     report = Report("r", COLUMNS, function)
-    job = Job(Question(report, {}), selection.of(source.current), selection, jobs=jobs, **options)
-    return collecting(report, {}, job.outcomes(), source.current.ids)
+    job = Job(Question(report, {}), selection.of(source.current), jobs=jobs, **options)
+    return collecting(report, {}, with_newcomers(job.outcomes(), selection), source.current.ids)
 
 
 def slow():
@@ -111,8 +111,9 @@ def test_fifty_of_which_some_are_absent(source):
 
     started = time.monotonic()
     report = Report("r", COLUMNS, function)
-    job = Job(Question(report, {}), asked, EVERYBODY, jobs=8, timeout=3.0, retries=1)
-    with collecting(report, {}, job.outcomes(), [tenant.id for tenant in asked]) as found:
+    job = Job(Question(report, {}), asked, jobs=8, timeout=3.0, retries=1)
+    outcomes = with_newcomers(job.outcomes(), EVERYBODY)
+    with collecting(report, {}, outcomes, [tenant.id for tenant in asked]) as found:
         coverage = found.coverage
         seconds = time.monotonic() - started
         absent = {outcome.tenant.id: (outcome.result, outcome.error) for outcome in coverage.absent}
@@ -254,7 +255,7 @@ def test_what_one_leaves_in_a_parameter_no_other_reads(source):
         return []
 
     report = Report("r", COLUMNS, function, {"names": forms.JSONField()})
-    job = Job(Question(report, report.clean({"names": '["x"]'})), tuple(source.current), EVERYBODY, jobs=1)
+    job = Job(Question(report, report.clean({"names": '["x"]'})), tuple(source.current), jobs=1)
     with collecting(report, {}, job.outcomes(), source.current.ids) as found:
         assert found.coverage.is_complete
     assert seen == [["x"]] * 3
