@@ -35,7 +35,7 @@ ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "
 
 # Which plane holds an app's tables, by its label. An app with models that neither names is refused.
 TENANT_APPS = ["catalog"]
-CONTROL_APPS = ["admin", "auth", "contenttypes", "sessions", "ledger", "users"]
+CONTROL_APPS = ["admin", "auth", "contenttypes", "sessions", "ledger", "audit", "users"]
 INSTALLED_APPS = [
     "tenancy",  # first: its commands stand before those of the same name
     "django.contrib.admin",
@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "tenancy.ledger",
+    "tenancy.audit",
     "users",
     *TENANT_APPS,
     "project",
@@ -121,6 +122,7 @@ TENANCY_OPEN_ROUTES = [
     "admin/",  # has a sign-in of its own
     "livez",
     "readyz",
+    ".well-known/jwks.json",
     "api/token/",
     "api/token/refresh/",
     "api/token/revoke/",
@@ -134,6 +136,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "users.User"
 USERS_UNICODE_LOCAL_PART = False
+AUTHENTICATION_BACKENDS = ["users.backends.BrakedBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -153,9 +156,12 @@ AUTH_PASSWORD_VALIDATORS = [
 JWT_KEYS_DIR = Path(env("JWT_KEYS_DIR", str(VAR_DIR / "jwt-keys")))
 JWT_ISSUER = env("JWT_ISSUER", "http://127.0.0.1:8000")
 JWT_AUDIENCE = env("JWT_AUDIENCE", "freehold")
+JWT_ALGORITHM = environment.choice("JWT_ALGORITHM", ("RS256", "ES256", "EdDSA", "HS256"))
+JWT_KEY_PUBLISHED_BEFORE = timedelta(minutes=10)  # it signs: longer than others may keep what is published
 TOKEN_FAMILY_LIFETIME = timedelta(days=7)  # however often it is refreshed
+TOKEN_RETRY_WITHIN = timedelta(seconds=30)  # with the Idempotency-Key of the refresh whose answer was lost
 SIMPLE_JWT = {
-    "ALGORITHM": "RS256",
+    "ALGORITHM": JWT_ALGORITHM,
     "SIGNING_KEY": None,  # its default is SECRET_KEY; users.tokens signs with the keys of JWT_KEYS_DIR
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(hours=12),
@@ -168,6 +174,7 @@ SIMPLE_JWT = {
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 REST_FRAMEWORK = {
+    "NUM_PROXIES": environment.count("NUM_PROXIES", 0),  # in front, whose X-Forwarded-For is believed
     "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.TenantJWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["users.permissions.MayUseTenant"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -230,7 +230,9 @@ class LiveRegistry:
             generation,
             *map(_names, (added, removed, changed)),
         )
-        registry_changed.send_robust(type(self), added=added, removed=removed, changed=changed)
+        registry_changed.send_robust(
+            type(self), registry=self.current, added=added, removed=removed, changed=changed
+        )
 
 
 _registries: weakref.WeakSet[LiveRegistry] = weakref.WeakSet()

@@ -17,8 +17,8 @@ from tenancy import tenants_file
 from tenancy.exceptions import RegistryUnavailable, TenantNotFound, TenantsFileError
 from tenancy.tenant import Tenant
 
-#: Sent when another tenants.yaml took the place of the one before, in the thread that read it, with
-#: ``added``, ``removed`` and ``changed``: frozensets of tenants' ids.
+#: Sent when another tenants.yaml took the place of the one before, in the thread that read it, with the new
+#: ``registry`` and ``added``, ``removed`` and ``changed``: frozensets of tenants' ids.
 registry_changed = Signal()
 
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error
 
 from tenancy.backends.faults import Fault, classify
-from tenancy.exceptions import DatabaseFault, NoDefaultDatabase, TenancyError
+from tenancy.exceptions import DatabaseFault, NoDefaultDatabase, NoTenant, TenancyError, WrongTenant
 
 
 class Utility(ManagementUtility):
@@ -44,6 +44,10 @@ def execute(argv: list[str]) -> None:
     except DatabaseFault as exc:
         sys.exit(f"error: {exc}{_reason(exc)}")
     except TenancyError as exc:
+        if isinstance(exc, NoTenant | WrongTenant):
+            from tenancy.audit.observers import note_breach
+
+            note_breach(exc)
         sys.exit(f"error: {exc}")
     except Error as exc:
         alias = getattr(exc, "alias", None)

@@ -39,6 +39,7 @@ _ERRORS = {
     "412": "`If-Match` or `If-None-Match` failed.",
     "413": "The body is too large.",
     "415": "The body is not `application/json`.",
+    "429": "Too many attempts; `Retry-After` says when to try again.",
     "503": "A database cannot be used now; `Retry-After` says when to try again.",
 }
 _ETAG_HEADERS = {
@@ -103,12 +104,14 @@ class ApiSchema(AutoSchema):
             statuses += ["411"]
         if self.method in ("POST", "PUT", "PATCH"):
             statuses += ["413", "415"]
-        if self._has_etag():
+        if "{" in self.path or self._has_etag():
             statuses += ["404"]
-            if self.method != "GET":
-                statuses += ["409"]
-                if getattr(self.view, "detail", False):
-                    statuses += ["412"]
+        if getattr(self.view, "is_braked", False):
+            statuses += ["429"]
+        if self._has_etag() and self.method != "GET":
+            statuses += ["409"]
+            if getattr(self.view, "detail", False):
+                statuses += ["412"]
         return statuses
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:

@@ -27,6 +27,8 @@ class ApiViewMixin:
     look as if it were obeyed), and says on each answer who may keep it and what it depends on."""
 
     cache_control = "private, no-cache"
+    #: Whether it may answer 429; the description says so.
+    is_braked = False
     #: Whether a call is one transaction on the tenant's database, whatever its method: nothing of a call that
     #: is answered with an error stays. None takes ``settings.TENANCY_ATOMIC_REQUESTS``. What is not made yet
     #: of a streamed body is made after the transaction; ``export`` is in none.

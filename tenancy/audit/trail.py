@@ -1,0 +1,123 @@
+"""Adding to the audit trail."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError
+
+from tenancy.audit.models import Actor, Event, Outcome, Severity
+from tenancy.context import current_request_id, current_tenant_id
+from tenancy.transactions import control_atomic
+
+logger = logging.getLogger("tenancy.audit")
+
+#: Everything that is recorded. A word that is not here is a mistake of ours, and raises.
+ACTIONS = frozenset(
+    {
+        "sign_in",
+        "sign_out",
+        "sign_in.locked",
+        "token.refused",
+        "token.reused",
+        "tenant.switched",
+        "session.revoked",
+        "password.changed",
+        "password.reset_asked",
+        "password.reset",
+        "member.added",
+        "member.role_changed",
+        "member.removed",
+        "invitation.sent",
+        "invitation.revoked",
+        "invitation.accepted",
+        "key.created",
+        "key.revoked",
+        "report.run",
+        "tenant.provisioned",
+        "tenant.migrated",
+        "registry.changed",
+        "isolation.breached",
+    }
+)
+
+#: Characters that are kept of what may be longer, as the columns have it.
+_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Who:
+    """Somebody who does something, and where from. ``token_id`` is the session's or the key's id."""
+
+    kind: str = Actor.UNKNOWN
+    id: str = ""
+    name: str = ""
+    address: str | None = None
+    token_id: str = ""
+
+
+SERVICE = Who(Actor.SERVICE)
+
+
+def operator() -> Who:
+    """Whoever runs this command."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        name = str(os.getuid())
+    return Who(Actor.OPERATOR, f"{name}@{socket.gethostname()}", name)
+
+
+def record(
+    action: str,
+    who: Who,
+    *,
+    tenant_id: str | None = None,
+    target: str = "",
+    outcome: str = Outcome.OK,
+    severity: str = Severity.INFO,
+    details: Mapping[str, Any] | None = None,
+    id: uuid.UUID | None = None,  # noqa: A002
+) -> None:
+    """Add an event. In a transaction on the control plane it stays if, and only if, what it tells of does.
+
+    ``tenant_id`` is by default the tenant in context. Each is a row of its own, which waits for no other. Two
+    of one ``id`` are one. Raises what the database raises: what cannot be recorded is not done.
+    """
+    if action not in ACTIONS:
+        raise ValueError(
+            f"'{action}' is no action of the audit trail; add it to tenancy.audit.trail.ACTIONS."
+        )
+    event = Event(
+        **({} if id is None else {"id": id}),
+        action=action,
+        tenant_id=(current_tenant_id() or "") if tenant_id is None else tenant_id,
+        outcome=outcome,
+        severity=severity,
+        actor_kind=who.kind,
+        actor_id=who.id[:_LENGTH],
+        actor=who.name[:_LENGTH],
+        target=target[:_LENGTH],
+        address=who.address,
+        request_id=current_request_id(),
+        token_id=who.token_id,
+        details=dict(details or {}),
+    )
+    Event.objects.bulk_create([event], ignore_conflicts=id is not None)
+
+
+def try_to_record(action: str, who: Who, **facts: Any) -> None:
+    """``record()`` for what has happened anyway, as a migration that is done: where it cannot be written, the
+    log has it."""
+    try:
+        with control_atomic():  # a savepoint where somebody has a transaction open, which must go on
+            record(action, who, **facts)
+    except DatabaseError as exc:
+        logger.error("%s could not be recorded in the audit trail: %s", action, exc)  # noqa: TRY400
