@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from tenancy import views as tenancy_views
 from tenancy.rest import errors
 from tenancy.rest.docs import DocsView, SchemaView
+from users.api.keys import KeySetView
 
 urlpatterns = [
     # First what is asked most: Django tries one pattern after the other.
@@ -14,6 +15,7 @@ urlpatterns = [
     # Without CSRF checks: those guard the admin's forms, and answer in HTML.
     path("livez", csrf_exempt(tenancy_views.livez), name="livez"),
     path("readyz", csrf_exempt(tenancy_views.readyz), name="readyz"),
+    path(".well-known/jwks.json", KeySetView.as_view(), name="jwks"),
     path("", csrf_exempt(RedirectView.as_view(pattern_name="docs")), name="home"),
     path("admin", csrf_exempt(RedirectView.as_view(pattern_name="admin:index"))),
     path("admin/", admin.site.urls),

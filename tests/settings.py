@@ -23,7 +23,7 @@ if "FREEHOLD_TEST_DIR" not in os.environ:
     _var.mkdir(parents=True, exist_ok=True)
     os.environ["FREEHOLD_TEST_DIR"] = tempfile.mkdtemp(prefix=f"{ENGINE}-", dir=_var)
     atexit.register(shutil.rmtree, os.environ["FREEHOLD_TEST_DIR"], ignore_errors=True)
-    create_key(Path(os.environ["FREEHOLD_TEST_DIR"]) / "jwt-keys")
+    create_key(Path(os.environ["FREEHOLD_TEST_DIR"]) / "jwt-keys", algorithm="RS256")
 
 FOLDER = Path(os.environ["FREEHOLD_TEST_DIR"])
 

@@ -6,11 +6,30 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 
 from tenancy.registry import get_registry
+from users.errors import TooManyAttempts
 from users.models import Membership, TokenFamily, User
+
+
+class SignInForm(AdminAuthenticationForm):
+    """The admin's, which says it in its own way when somebody has to wait."""
+
+    def clean(self) -> Any:
+        try:
+            return super().clean()
+        except TooManyAttempts as exc:
+            raise forms.ValidationError(
+                "%(detail)s (%(seconds)s s)",
+                code="throttled",
+                params={"detail": exc.default_detail, "seconds": exc.retry_after},
+            ) from exc
+
+
+admin.site.login_form = SignInForm
 
 
 class MembershipForm(forms.ModelForm):

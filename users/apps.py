@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.core import checks
 
 
@@ -12,8 +13,11 @@ class UsersConfig(AppConfig):
         from tenancy.provisioning import tenant_created
         from users import openapi  # noqa: F401
         from users.checks import check_secret_key, check_signing_keys
+        from users.observers import note_admin_sign_in, note_failed_sign_in
         from users.owners import make_owner
 
         checks.register(check_secret_key)
         checks.register(check_signing_keys, deploy=True)
         tenant_created.connect(make_owner)
+        user_login_failed.connect(note_failed_sign_in)
+        user_logged_in.connect(note_admin_sign_in)

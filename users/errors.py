@@ -45,6 +45,18 @@ class TenantSuspended(ApiError):
     default_detail = "This tenant is suspended. Ask its owner."
 
 
+class TooManyAttempts(ApiError):
+    """``retry_after`` is in seconds."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "throttled"
+    default_detail = "Too many attempts. Wait, or have your password reset."
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class RoleForbids(ApiError):
     status_code = status.HTTP_403_FORBIDDEN
     default_code = "forbidden"

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from users.email import canonical_email, validate_local_part
-from users.managers import MembershipManager, UserManager
+from users.managers import MembershipManager, TokenFamilyManager, UserManager, idle_lifetime
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -109,12 +109,21 @@ class TokenFamily(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
     tenant_id = models.CharField("tenant", max_length=40)
     refresh_id = models.CharField(max_length=64)  # SHA-256 of the jti: a leaked row signs nobody in
+    #: The one that was spent for it. Whoever presents this may be a client that lost the answer.
+    previous_id = models.CharField(max_length=64, blank=True)
     #: Changes with the user's password, and with it every family of theirs is over.
     auth_hash = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    #: When its tokens were last refreshed. Unused for ``REFRESH_TOKEN_LIFETIME`` it is over.
     used_at = models.DateTimeField(default=timezone.now, editable=False)
+    #: When it is over however much it is used.
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    #: Where it was opened, so that its user can tell one from another.
+    address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    objects: ClassVar[TokenFamilyManager] = TokenFamilyManager()
 
     class Meta:
         verbose_name_plural = "token families"
@@ -128,11 +137,36 @@ class TokenFamily(models.Model):
         """What the hash was under the keys of ``SECRET_KEY_FALLBACKS``: changing the key ends no session."""
         return self.user.get_session_auth_fallback_hash()
 
+    @property
+    def ends_at(self) -> datetime:
+        """When it is over if it is not used again."""
+        return min(self.expires_at, self.used_at + idle_lifetime())
+
     def is_alive(self, now: datetime | None = None) -> bool:
         """Whether its tokens are good: not revoked, not expired, user active, password unchanged."""
         return (
             self.revoked_at is None
-            and (now or timezone.now()) < self.expires_at
+            and (now or timezone.now()) < self.ends_at
             and self.user.is_active
             and self.auth_hash in (self.user.get_session_auth_hash(), *self._fallback_hashes())
         )
+
+
+class Attempts(models.Model):
+    """How often something was tried for one account, or from one address; ``users.brakes`` has the rules."""
+
+    key = models.CharField(max_length=100, primary_key=True)
+    #: In the window that began at ``since``, and since the last success.
+    count = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+    at = models.DateTimeField("last one at")
+    blocked_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "attempts"
+        ordering = ("-at",)
+        indexes = (models.Index(fields=["at"], name="attempts_by_time"),)
+
+    def __str__(self) -> str:
+        return f"{self.key.rpartition(':')[0]}: {self.count}"

@@ -23,7 +23,7 @@ from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from tenancy.tenant import TENANT_ID
-from users.keys import ALGORITHM, key_ring
+from users.keys import key_ring
 from users.verified import Verified, verified_tokens
 
 #: Characters. A token of ours has about 800; no server needs to decode a novel.
@@ -34,6 +34,9 @@ _REQUIRED = ["iss", "aud", "sub", "tenant_id", "sid", "jti", "iat", "exp", "toke
 _TOKEN_ID = re.compile(r"[0-9a-f]{32}")
 #: Three parts of base64url without padding (RFC 7515, section 7.1). Python's decoder takes more than that.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+#: What a token says it is in its header (RFC 8725, section 3.11; ``at+jwt`` is RFC 9068's), by its claim: one
+#: kind is never taken for the other, here or by somebody who looks at the header only.
+_TYPES = {"access": "at+jwt", "refresh": "rt+jwt"}
 #: Seconds since 1970 beyond which a date is nonsense (the year 10000 overflows ``datetime``).
 _LATEST = 253_402_300_800
 
@@ -62,7 +65,7 @@ class KeyRingBackend(TokenBackend):
 
     def __init__(self) -> None:
         super().__init__(
-            ALGORITHM,
+            settings.JWT_ALGORITHM,
             audience=settings.JWT_AUDIENCE,
             issuer=settings.JWT_ISSUER,
             leeway=settings.SIMPLE_JWT["LEEWAY"],
@@ -71,7 +74,9 @@ class KeyRingBackend(TokenBackend):
     def encode(self, payload: dict[str, Any]) -> str:
         ring = key_ring()
         claims = payload | {"iss": self.issuer, "aud": self.audience}
-        return jwt.encode(claims, ring.signing_key, ALGORITHM, headers={"kid": ring.signing_kid})
+        signing = ring.signing
+        headers = {"kid": signing.kid, "typ": _TYPES[payload["token_type"]]}
+        return jwt.encode(claims, signing.key, ring.algorithm.name, headers=headers)
 
     def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
         """The claims. Raises ``TokenBackendError`` for whatever is wrong with them or their signature."""
@@ -82,19 +87,20 @@ class KeyRingBackend(TokenBackend):
         if len(text) > MAX_TOKEN_LENGTH or not _COMPACT.fullmatch(text):
             _refuse()
         terms = (self.audience, self.issuer, self.get_leeway())
-        remembered = verified_tokens.find(text, key_ring().verifying_keys, terms)
+        ring = key_ring()
+        remembered = verified_tokens.find(text, ring.verifying_keys, terms)
         if remembered is not None and remembered["exp"] > time.time() - self.get_leeway().total_seconds():
             return remembered
         header = _header(text)
         try:
             kid = header.get("kid")  # which key to verify with; what else it says PyJWT looks at
-            key = key_ring().verifying_keys.get(kid) if isinstance(kid, str) else None
+            key = ring.verifying_keys.get(kid) if isinstance(kid, str) else None
             if key is None:
                 _refuse()
             payload: dict[str, Any] = jwt.decode(
                 text,
                 key,
-                algorithms=[ALGORITHM],
+                algorithms=[ring.algorithm.name],
                 audience=self.audience,
                 issuer=self.issuer,
                 leeway=self.get_leeway(),
@@ -103,6 +109,8 @@ class KeyRingBackend(TokenBackend):
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             raise TokenBackendError("Token is invalid") from exc
         _check_types(payload)
+        if header.get("typ") != _TYPES.get(payload["token_type"]):
+            _refuse()
         if payload["token_type"] == TenantAccessToken.token_type:  # a refresh token is used once
             verified_tokens.remember(text, Verified(str(kid), key, terms, dict(payload)))
         return payload
@@ -152,6 +160,8 @@ def _check_types(payload: dict[str, Any]) -> None:
         # A pattern also keeps out what no database takes: NUL, and half a surrogate pair.
         if not isinstance(value, str) or not pattern.fullmatch(value):
             _refuse()
+    if not isinstance(payload["token_type"], str):
+        _refuse()
     for name in ("exp", "iat"):
         value = payload[name]
         if type(value) is not int or not 0 < value < _LATEST:

@@ -69,7 +69,7 @@ def invalid(name):
 
 def forged(token, **claims):
     """The token with other claims, signed by us."""
-    return forge.sign(forge.good_header(), forge.claims_of(token) | claims)
+    return forge.sign(forge.header_of(token), forge.claims_of(token) | claims)
 
 
 def expired(token):
@@ -188,7 +188,7 @@ class Row:
 
 
 TOKEN_CLAIM = '"tenant_id": "{home}"'
-SHELF, EMPTY_SHELF, THING = "a category", "an empty category", "a product"
+SHELF, EMPTY_SHELF, THING, SESSION = "a category", "an empty category", "a product", "a session"
 
 ROWS = [
     Row(
@@ -229,6 +229,10 @@ ROWS = [
     ),
     Row("GET /api/me/", SIGNED_IN, 200, shows='"tenant":{{"id":"{home}","name":"{name}"}}'),
     Row("GET /api/me/tenants/", SIGNED_IN, 200, shows='{{"id":"{home}","name":"{name}"'),
+    Row("GET /.well-known/jwks.json", OPEN, 200),
+    Row("GET /api/me/sessions/", SIGNED_IN, 200, shows='"tenant":{{"id":"{home}","name":"{name}"}}'),
+    Row("DELETE /api/me/sessions/", SIGNED_IN, 204),
+    Row("DELETE /api/me/sessions/{id}/", SIGNED_IN, 204, ids={"path.id": SESSION}),
     Row("GET /api/categories/", TENANT, 200, shows="Things of {home}"),
     Row(
         "POST /api/categories/",
@@ -367,7 +371,11 @@ class Scene:
         pair = open_family(user, caller.home)
         token = caller.token(pair)
         self.home, self.other = caller.home, OTHER[caller.home]
-        self.ids = {OWN: ids["both"], THEIRS: ids[self.other]}
+        theirs = {"acme": cast.ada, "globex": cast.bob}[self.other]
+        self.ids = {
+            OWN: ids["both"] | {SESSION: session_of(user, caller.home)},
+            THEIRS: ids[self.other] | {SESSION: session_of(theirs, self.other)},
+        }
         self.client = APIClient()
         if token is not None:
             self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
@@ -419,6 +427,11 @@ class Scene:
             secrets += [self.other, get_registry().get(self.other).name]
         text = f"{answer.headers} {answer.body}"
         return [secret for secret in secrets if secret in text]
+
+
+def session_of(user, tenant_id):
+    """A new session of somebody's, which is not the one that they ask from."""
+    return forge.claims_of(open_family(user, tenant_id).access)["sid"]
 
 
 def seen(response, asked=None):

@@ -23,6 +23,7 @@ from users.permissions import Anyone, IsSignedIn, MayUseTenant
 
 # The whole of it. A path that is added here can be called by the whole world.
 OPEN_TO_ANYONE = {
+    ".well-known/jwks.json",
     "api/token/",
     "api/token/refresh/",
     "api/token/revoke/",
@@ -31,7 +32,13 @@ OPEN_TO_ANYONE = {
 }
 # Plain views of Django, which know nothing of tokens. The admin has a sign-in of its own.
 WITHOUT_TOKENS = {"livez", "readyz", "", "admin", "admin/"}
-FOR_THE_SIGNED_IN = {"api/me/", "api/me/tenants/", "api/token/switch/"}
+FOR_THE_SIGNED_IN = {
+    "api/me/",
+    "api/me/sessions/",
+    "api/me/sessions/<uuid:id>/",
+    "api/me/tenants/",
+    "api/token/switch/",
+}
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -61,7 +68,7 @@ class Path:
         ]
 
     def url(self, key: object) -> str:
-        return "/" + re.sub(r"\(\?P<pk>.*?\)", str(key), self.route).replace("^", "").rstrip("$")
+        return "/" + re.sub(r"\(\?P<pk>.*?\)|<uuid:\w+>", str(key), self.route).replace("^", "").rstrip("$")
 
 
 PATHS = [Path(route.path, route.callback) for route in all_routes()]

@@ -27,8 +27,10 @@ def header_of(token):
     return json.loads(decode(token.split(".")[0]))
 
 
-def good_header():
-    return {"alg": "RS256", "kid": key_ring().signing_kid, "typ": "JWT"}
+def good_header(claims):
+    """The header that we give a token of these claims."""
+    kind = "rt+jwt" if claims.get("token_type") == "refresh" else "at+jwt"
+    return {"alg": "RS256", "kid": key_ring().signing_kid, "typ": kind}
 
 
 def sign(header, payload, key=None):

@@ -204,7 +204,12 @@ def test_the_description_of_the_api_says_how_to_sign_in():
         for call in calls.values()
         if {"bearerToken": []} not in call.get("security", [])
     }
-    assert open_calls == {"/api/token/", "/api/token/refresh/", "/api/token/revoke/"}
+    assert open_calls == {
+        "/.well-known/jwks.json",
+        "/api/token/",
+        "/api/token/refresh/",
+        "/api/token/revoke/",
+    }
 
 
 @pytest.mark.parametrize(("status", "expected"), [(Status.ACTIVE, "acme"), (Status.SUSPENDED, None)])
@@ -215,7 +220,7 @@ def test_a_suspended_tenant_is_not_entered(ada, monkeypatch, status, expected):
         seen.append(getattr(current_tenant(), "id", None))
         return []
 
-    monkeypatch.setattr("users.views.own_tenants", own_tenants)
+    monkeypatch.setattr("users.api.me.own_tenants", own_tenants)
     with changed_tenant("acme", status=status):
         assert ada.get("/api/me/tenants/").status_code == 200
     assert seen == [expected]

@@ -154,7 +154,14 @@ def api_views():
 def test_these_views_and_no_others_are_open_to_anyone():
     """A new one is added here on purpose, or not at all."""
     opened = {path for path, permissions in api_views().items() if permissions == {Anyone}}
-    assert opened == {"api/token/", "api/token/refresh/", "api/token/revoke/", "api/schema/", "api/docs/"}
+    assert opened == {
+        ".well-known/jwks.json",
+        "api/token/",
+        "api/token/refresh/",
+        "api/token/revoke/",
+        "api/schema/",
+        "api/docs/",
+    }
 
 
 def test_every_other_view_asks_who_it_is():
@@ -162,6 +169,8 @@ def test_every_other_view_asks_who_it_is():
     assert {path for path, permissions in asked.items() if permissions == {IsSignedIn}} == {
         "api/token/switch/",
         "api/me/",
+        "api/me/sessions/",
+        "api/me/sessions/<uuid:id>/",
         "api/me/tenants/",
     }
     rest = {path: permissions for path, permissions in asked.items() if permissions != {IsSignedIn}}

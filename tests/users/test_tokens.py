@@ -48,6 +48,7 @@ def assert_not_valid(response):
 
 
 USES = {"access": use_access, "refresh": use_refresh}
+TYPES = {"access": "at+jwt", "refresh": "rt+jwt"}
 either = pytest.mark.parametrize("kind", USES)
 
 
@@ -62,7 +63,7 @@ def test_a_token_holds_these_claims_and_no_others(cast, pair, kind):
     assert claims["tenant_id"] == "acme"
     assert claims["sid"] == str(cast.ada.token_families.get().pk)
     assert claims["token_type"] == kind
-    assert forge.header_of(token) == {"alg": "RS256", "kid": key_ring().signing_kid, "typ": "JWT"}
+    assert forge.header_of(token) == {"alg": "RS256", "kid": key_ring().signing_kid, "typ": TYPES[kind]}
 
 
 def test_an_access_token_lives_five_minutes_and_a_refresh_token_twelve_hours(pair):
@@ -99,7 +100,7 @@ def test_each_token_has_an_id_of_its_own(kind):
 def test_a_token_put_together_like_the_forged_ones_is_accepted(pair, kind):
     """The negative control of the tables below: what is refused there is refused for its one fault."""
     good = forge.claims_of(getattr(pair, kind))
-    assert USES[kind](forge.sign(forge.good_header(), good)).status_code == 200
+    assert USES[kind](forge.sign(forge.good_header(good), good)).status_code == 200
 
 
 # The point is a claim. Each is changed in a token that is good and signed with the real key.
@@ -231,7 +232,7 @@ def test_it_refuses_a_bad_claim_though_the_signature_is_good(pair, kind, name):
     good = forge.claims_of(getattr(pair, kind))
     claims = with_changes(good, BAD_CLAIMS[name])
     assert claims != good
-    token = forge.sign(forge.good_header(), claims)
+    token = forge.sign(forge.good_header(good), claims)
     if kind == "refresh" and len(token) > 16_384:
         assert use_refresh(token).status_code in (400, 413)  # too long for the field, or for the server
     else:
@@ -251,7 +252,7 @@ def test_it_refuses_one_users_name_on_anothers_family(cast, pair, kind):
     good = forge.claims_of(getattr(pair, kind))
     bob = forge.claims_of(getattr(open_family(cast.bob, "globex"), kind))
     for changes in ({"sub": bob["sub"]}, {"sid": bob["sid"]}, {"sid": bob["sid"], "tenant_id": "globex"}):
-        assert_not_valid(USES[kind](forge.sign(forge.good_header(), good | changes)))
+        assert_not_valid(USES[kind](forge.sign(forge.good_header(good), good | changes)))
 
 
 @either
@@ -284,7 +285,7 @@ def public_pem():
 def hmac_signed(algorithm, secret, good):
     """PyJWT would refuse to do this, so by hand."""
     digest = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}[algorithm]
-    header = forge.good_header() | {"alg": algorithm}
+    header = forge.good_header(good) | {"alg": algorithm}
     text = f"{forge.encode(json.dumps(header).encode())}.{forge.encode(json.dumps(good).encode())}"
     return f"{text}.{forge.encode(hmac.digest(secret, text.encode(), digest))}"
 
@@ -294,7 +295,7 @@ def unsigned(header, good):
 
 
 def with_header(**changes):
-    return lambda good, token: forge.sign(forge.good_header() | changes, good)
+    return lambda good, token: forge.sign(forge.good_header(good) | changes, good)
 
 
 def repeated(good, name, first):
@@ -307,8 +308,10 @@ STRANGER_JWK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER.public_key
 
 BAD_TOKENS = {
     "alg none": lambda good, token: unsigned({"alg": "none", "typ": "JWT"}, good),
-    "alg none, with a key's id": lambda good, token: unsigned(forge.good_header() | {"alg": "none"}, good),
-    "alg None": lambda good, token: unsigned(forge.good_header() | {"alg": "None"}, good),
+    "alg none, with a key's id": lambda good, token: unsigned(
+        forge.good_header(good) | {"alg": "none"}, good
+    ),
+    "alg None": lambda good, token: unsigned(forge.good_header(good) | {"alg": "None"}, good),
     "alg none, good signature": with_header(alg="none"),
     "signature cut off": lambda good, token: token.rpartition(".")[0] + ".",
     "HS256 with the public key": lambda good, token: hmac_signed("HS256", public_pem(), good),
@@ -322,18 +325,18 @@ BAD_TOKENS = {
     "alg null": with_header(alg=None),
     "alg list": with_header(alg=["RS256"]),
     "alg object": with_header(alg={}),
-    "wrong key": lambda good, token: forge.sign(forge.good_header(), good, STRANGER),
+    "wrong key": lambda good, token: forge.sign(forge.good_header(good), good, STRANGER),
     "wrong key, jwk in the header": lambda good, token: forge.sign(
-        forge.good_header() | {"jwk": STRANGER_JWK}, good, STRANGER
+        forge.good_header(good) | {"jwk": STRANGER_JWK}, good, STRANGER
     ),
     "wrong key, jku in the header": lambda good, token: forge.sign(
-        forge.good_header() | {"jku": "https://evil.test/jwks.json"}, good, STRANGER
+        forge.good_header(good) | {"jku": "https://evil.test/jwks.json"}, good, STRANGER
     ),
     "wrong key, x5u in the header": lambda good, token: forge.sign(
-        forge.good_header() | {"x5u": "https://evil.test/key.pem"}, good, STRANGER
+        forge.good_header(good) | {"x5u": "https://evil.test/key.pem"}, good, STRANGER
     ),
     "wrong key, x5c in the header": lambda good, token: forge.sign(
-        forge.good_header() | {"x5c": [forge.encode(b"certificate")]}, good, STRANGER
+        forge.good_header(good) | {"x5c": [forge.encode(b"certificate")]}, good, STRANGER
     ),
     "kid of nobody": with_header(kid="20200101T000000-00000000"),
     "kid missing": lambda good, token: forge.sign({"alg": "RS256", "typ": "JWT"}, good),
@@ -350,9 +353,21 @@ BAD_TOKENS = {
     "crit unknown": with_header(crit=["x-unknown"], **{"x-unknown": 1}),
     "crit empty": with_header(crit=[]),
     "crit text": with_header(crit="exp"),
+    "typ JWT": with_header(typ="JWT"),
+    "typ null": with_header(typ=None),
+    "typ list": with_header(typ=["at+jwt"]),
+    "typ of the other kind": lambda good, token: forge.sign(
+        forge.good_header(good)
+        | {"typ": {"access": "rt+jwt", "refresh": "at+jwt"}.get(good.get("token_type"), "x")},
+        good,
+    ),
+    "typ with its prefix": with_header(typ="application/at+jwt"),
+    "typ upper-case": with_header(typ="AT+JWT"),
     "b64 false": with_header(crit=["b64"], b64=False),
-    "header twice alg": lambda good, token: forge.sign(repeated(forge.good_header(), "alg", "none"), good),
-    "header twice kid": lambda good, token: forge.sign(repeated(forge.good_header(), "kid", "x"), good),
+    "header twice alg": lambda good, token: forge.sign(
+        repeated(forge.good_header(good), "alg", "none"), good
+    ),
+    "header twice kid": lambda good, token: forge.sign(repeated(forge.good_header(good), "kid", "x"), good),
     "header list": lambda good, token: forge.sign([], good),
     "header null": lambda good, token: forge.sign(None, good),
     "header no JSON": lambda good, token: forge.sign(b"RS256", good),
@@ -361,26 +376,28 @@ BAD_TOKENS = {
         b'{"alg":"RS256","kid":"k","x":' + b"[" * 1500 + b"]" * 1500 + b"}", good
     ),
     "claim sub twice": lambda good, token: forge.sign(
-        forge.good_header(), repeated(good, "sub", str(uuid.uuid4()))
+        forge.good_header(good), repeated(good, "sub", str(uuid.uuid4()))
     ),
     "claim tenant_id twice": lambda good, token: forge.sign(
-        forge.good_header(), repeated(good, "tenant_id", "globex")
+        forge.good_header(good), repeated(good, "tenant_id", "globex")
     ),
-    "claim exp twice": lambda good, token: forge.sign(forge.good_header(), repeated(good, "exp", 1)),
+    "claim exp twice": lambda good, token: forge.sign(forge.good_header(good), repeated(good, "exp", 1)),
     "name twice inside a claim": lambda good, token: forge.sign(
-        forge.good_header(), json.dumps(good)[:-1].encode() + b', "x": {"a": 1, "a": 2}}'
+        forge.good_header(good), json.dumps(good)[:-1].encode() + b', "x": {"a": 1, "a": 2}}'
     ),
-    "claims list": lambda good, token: forge.sign(forge.good_header(), list(good.items())),
-    "claims null": lambda good, token: forge.sign(forge.good_header(), None),
-    "claims text": lambda good, token: forge.sign(forge.good_header(), "claims"),
-    "claims empty": lambda good, token: forge.sign(forge.good_header(), {}),
-    "claims no JSON": lambda good, token: forge.sign(forge.good_header(), b"{"),
-    "claims nothing": lambda good, token: forge.sign(forge.good_header(), b""),
-    "claims not UTF-8": lambda good, token: forge.sign(forge.good_header(), b'{"sub": "\xff"}'),
-    "claims UTF-16": lambda good, token: forge.sign(forge.good_header(), json.dumps(good).encode("utf-16")),
-    "claims nested 3000 deep": lambda good, token: forge.sign(forge.good_header(), b"[" * 3000),
+    "claims list": lambda good, token: forge.sign(forge.good_header(good), list(good.items())),
+    "claims null": lambda good, token: forge.sign(forge.good_header(good), None),
+    "claims text": lambda good, token: forge.sign(forge.good_header(good), "claims"),
+    "claims empty": lambda good, token: forge.sign(forge.good_header(good), {}),
+    "claims no JSON": lambda good, token: forge.sign(forge.good_header(good), b"{"),
+    "claims nothing": lambda good, token: forge.sign(forge.good_header(good), b""),
+    "claims not UTF-8": lambda good, token: forge.sign(forge.good_header(good), b'{"sub": "\xff"}'),
+    "claims UTF-16": lambda good, token: forge.sign(
+        forge.good_header(good), json.dumps(good).encode("utf-16")
+    ),
+    "claims nested 3000 deep": lambda good, token: forge.sign(forge.good_header(good), b"[" * 3000),
     "claims with a number of 5000 digits": lambda good, token: forge.sign(
-        forge.good_header(), b'{"exp": ' + b"9" * 5000 + b"}"
+        forge.good_header(good), b'{"exp": ' + b"9" * 5000 + b"}"
     ),
     "truncated": lambda good, token: token[:-1],
     "cut in half": lambda good, token: token[: len(token) // 2],
@@ -406,9 +423,9 @@ BAD_TOKENS = {
     "not ASCII": lambda good, token: token[:-3] + "ünï",
     "Latin-1 bytes": lambda good, token: "\xff\xfe\x80",
     "over 8 kB": lambda good, token: "A" * (MAX_TOKEN_LENGTH + 1),
-    "over 8 kB and signed": lambda good, token: forge.sign(forge.good_header(), good | {"x": "a" * 8000}),
+    "over 8 kB and signed": lambda good, token: forge.sign(forge.good_header(good), good | {"x": "a" * 8000}),
     "70 kB": lambda good, token: "A" * 70_000,
-    "70 kB and signed": lambda good, token: forge.sign(forge.good_header(), good | {"x": "a" * 70_000}),
+    "70 kB and signed": lambda good, token: forge.sign(forge.good_header(good), good | {"x": "a" * 70_000}),
 }
 
 SECRET_KEY = "only-for-tests-but-long-enough-for-check-deploy-0123456789-abcdefgh"
@@ -428,7 +445,7 @@ def test_it_refuses_a_bad_token(pair, settings, kind, name):
 
 def test_headers_that_point_at_keys_are_never_followed(pair):
     """With our own signature the token is good; the addresses in it are nobody's business."""
-    header = forge.good_header() | {
+    header = forge.good_header(forge.claims_of(pair.access)) | {
         "jku": "https://evil.test/",
         "x5u": "https://evil.test/",
         "jwk": STRANGER_JWK,

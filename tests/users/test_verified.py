@@ -85,9 +85,7 @@ def test_a_key_that_was_taken_out_of_the_ring_vouches_for_nothing(pair, tmp_path
     assert use(pair.access) == 401
     ours = key_ring()
     # Another key of the same name does not either.
-    renamed = KeyRing(
-        ours.signing_kid, other.signing_key, {ours.signing_kid: other.verifying_keys[other.signing_kid]}
-    )
+    renamed = KeyRing(ours.algorithm, other.keys, {ours.signing_kid: other.verifying_keys[other.signing_kid]})
     monkeypatch.setattr(tokens, "key_ring", lambda: renamed)
     assert use(pair.access) == 401
 
@@ -108,7 +106,7 @@ def test_a_refresh_token_is_not_remembered(pair, verified):
 def test_what_is_refused_is_not_remembered(pair, verified):
     for token in (
         pair.access[:-4] + "AAAA",
-        forge.sign(forge.good_header(), forge.claims_of(pair.access) | {"jti": "x"}),
+        forge.sign(forge.header_of(pair.access), forge.claims_of(pair.access) | {"jti": "x"}),
     ):
         with pytest.raises(TokenError):
             TenantAccessToken.read(token)

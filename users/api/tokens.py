@@ -1,34 +1,74 @@
-"""Signing in, staying in, and asking who one is."""
+"""Signing in, staying in, and signing out: the calls that hand out tokens."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 
+from tenancy.audit.models import Actor, Outcome
+from tenancy.audit.trail import Who, record
+from tenancy.registry import get_registry
+from tenancy.rest.serializers import StrictSerializer
 from tenancy.rest.views import ApiViewMixin
+from tenancy.transactions import control_atomic
 from users import families
-from users.authentication import Access
-from users.entry import choose_tenant, own_tenants
-from users.errors import InvalidCredentials, TenantForbidden, TokenNotValid
+from users.entry import choose_tenant
+from users.errors import InvalidCredentials, TenantForbidden, TenantSuspended, TokenNotValid
 from users.models import User
+from users.origin import Origin
+from users.people import person
 from users.permissions import Anyone, IsSignedIn
-from users.serializers import (
-    MeSerializer,
-    OwnTenantSerializer,
-    PairSerializer,
-    RefreshSerializer,
-    SignedInSerializer,
-    SignInSerializer,
-    SwitchSerializer,
-)
 from users.tokens import Claims, TenantRefreshToken
+
+_RETRY_KEY = re.compile(r"[!-~]{16,128}")
+
+
+class SignInSerializer(StrictSerializer):
+    """Who you are and, if you belong to several, which tenant you want."""
+
+    # Not an EmailField: a malformed address is one more wrong credential, answered like the rest.
+    email = serializers.CharField(max_length=254)
+    # Bounded, for the hasher reads all of it.
+    password = serializers.CharField(max_length=1024, trim_whitespace=False, style={"input_type": "password"})
+    tenant_id = serializers.CharField(
+        max_length=64, required=False, help_text="Needed by those who belong to several tenants."
+    )
+
+
+class RefreshSerializer(StrictSerializer):
+    """The refresh token of the last pair you were given."""
+
+    refresh = serializers.CharField(max_length=16_384)
+
+
+class SwitchSerializer(StrictSerializer):
+    """The tenant you want to work in."""
+
+    tenant_id = serializers.CharField(max_length=64)
+
+
+class PairSerializer(serializers.Serializer[object]):
+    """A pair of tokens, both bound to one tenant."""
+
+    access = serializers.CharField(help_text="For `Authorization: Bearer …`, five minutes.")
+    refresh = serializers.CharField(help_text="Good once, for the next pair.")
+
+
+class SignedInSerializer(PairSerializer):
+    """A pair of tokens, and the tenant they are bound to."""
+
+    tenant_id = serializers.CharField()
 
 
 class TokenView(ApiViewMixin, APIView):
@@ -58,8 +98,29 @@ class OpenTokenView(TokenView):
         return claims
 
 
+def signed_in(request: Request, user: User, tenant_id: str | None, action: str = "sign_in") -> Response:
+    """A pair for somebody who has proven who they are, in the tenant they ask for. A refusal is recorded."""
+    origin = Origin.of(request)
+    try:
+        tenant = choose_tenant(user, tenant_id)
+    except (TenantForbidden, TenantSuspended) as exc:
+        # The tenant's name only as far as it is one: what was typed may be anything.
+        asked = tenant_id if tenant_id in get_registry() else ""
+        record(
+            action,
+            person(user, origin),
+            tenant_id=asked or "",
+            outcome=Outcome.REFUSED,
+            details={"code": exc.default_code},
+        )
+        raise
+    pair = families.open_family(user, tenant.id, origin, action=action)
+    return Response(asdict(pair) | {"tenant_id": tenant.id})
+
+
 class SignInView(OpenTokenView):
     serializer_class = SignInSerializer
+    is_braked = True
 
     @extend_schema(
         operation_id="sign_in",
@@ -91,8 +152,7 @@ class SignInView(OpenTokenView):
         user = authenticate(request, username=body["email"], password=body["password"])
         if not isinstance(user, User):
             raise InvalidCredentials
-        tenant = choose_tenant(user, body.get("tenant_id"))
-        return Response(asdict(families.open_family(user, tenant.id)) | {"tenant_id": tenant.id})
+        return signed_in(request, user, body.get("tenant_id"))
 
 
 class RefreshView(OpenTokenView):
@@ -101,15 +161,36 @@ class RefreshView(OpenTokenView):
     @extend_schema(
         operation_id="refresh_token",
         summary="Refresh",
-        description="Spend a refresh token for the next pair. A second use ends the whole session.",
+        description=(
+            "Spend a refresh token for the next pair. A second use ends the whole session: somebody has a "
+            "copy. A client that may have to ask again, because an answer can get lost, names each refresh: "
+            "with the same `Idempotency-Key` it gets the same refresh token again, for half a minute."
+        ),
         request=RefreshSerializer,
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                {"type": "string", "pattern": f"^{_RETRY_KEY.pattern}$"},
+                OpenApiParameter.HEADER,
+                description="16 to 128 characters that nobody can guess; a random UUID will do.",
+            )
+        ],
         responses=PairSerializer,
         auth=[],
     )
     def post(self, request: Request) -> Response:
+        asked_at = timezone.now()
+        retry_key = request.headers.get("Idempotency-Key")
+        if retry_key is not None and not _RETRY_KEY.fullmatch(retry_key):
+            raise ValidationError({"Idempotency-Key": ["16 to 128 printable characters without a space."]})
         try:
-            pair = families.refresh_family(self.refresh_claims(request))
-        except families.FamilyEnded as exc:
+            pair = families.refresh_family(
+                self.refresh_claims(request),
+                asked_at=asked_at,
+                retry_key=retry_key or "",
+                origin=Origin.of(request),
+            )
+        except (families.FamilyEnded, families.TokenSpent) as exc:
             raise TokenNotValid from exc
         except families.MembershipGone as exc:
             raise TenantForbidden from exc
@@ -128,7 +209,16 @@ class RevokeView(OpenTokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        families.end_family(self.refresh_claims(request))
+        claims = self.refresh_claims(request)
+        with control_atomic():
+            if families.end_family(claims):
+                who = Who(
+                    Actor.PERSON,
+                    str(claims.user_id),
+                    address=Origin.of(request).address,
+                    token_id=str(claims.family_id),
+                )
+                record("sign_out", who, tenant_id=claims.tenant_id)
         return Response(status=204)
 
 
@@ -144,41 +234,4 @@ class SwitchView(TokenView):
         responses=SignedInSerializer,
     )
     def post(self, request: Request) -> Response:
-        tenant = choose_tenant(request.user, self.body(request)["tenant_id"])
-        return Response(asdict(families.open_family(request.user, tenant.id)) | {"tenant_id": tenant.id})
-
-
-class MeView(ApiViewMixin, APIView):
-    permission_classes = (IsSignedIn,)
-
-    @extend_schema(
-        operation_id="me",
-        summary="Who am I",
-        description="Who the token belongs to, the tenant it is bound to, and your role there now.",
-        responses=MeSerializer,
-    )
-    def get(self, request: Request) -> Response:
-        access: Access = request.auth  # type: ignore[assignment]
-        user = request.user
-        return Response(
-            {
-                "id": str(user.pk),
-                "email": user.email,
-                "name": user.name,
-                "tenant": {"id": access.tenant.id, "name": access.tenant.name},
-                "role": access.role.value,
-            }
-        )
-
-
-class MyTenantsView(ApiViewMixin, APIView):
-    permission_classes = (IsSignedIn,)
-
-    @extend_schema(
-        operation_id="my_tenants",
-        summary="My tenants",
-        description="Every tenant you belong to. Change to one with *Switch tenant*.",
-        responses=OwnTenantSerializer(many=True),
-    )
-    def get(self, request: Request) -> Response:
-        return Response(own_tenants(request.user))
+        return signed_in(request, request.user, self.body(request)["tenant_id"], "tenant.switched")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from tenancy.transactions import control_atomic
+from users import brakes
+from users.models import Attempts, TokenFamily
+
+#: What is over is kept for a day: somebody may want to know why they were signed out.
+KEPT = timedelta(days=1)
+#: Rows that one transaction deletes: sign-ins go on meanwhile.
+BATCH = 1000
+
+
+class Command(BaseCommand):
+    help = "Deletes sessions, and counts of attempts, that are over. For cron, once a day."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for name, rows in _expired(timezone.now() - KEPT):
+            count = 0
+            for deleted in _delete(rows):
+                count += deleted
+                if deleted == BATCH:
+                    self.stdout.write(f"{count:,} {name}s …")
+            self.stdout.write(f"Deleted {count:,} {name}{'' if count == 1 else 's'}.")
+
+
+def _expired(before: datetime) -> list[tuple[str, QuerySet[Any]]]:
+    return [
+        ("session", TokenFamily.objects.over(before)),
+        ("count of attempt", Attempts.objects.filter(at__lt=before, total__lt=brakes.SIGN_IN_ACCOUNT.limit)),
+    ]
+
+
+def _delete(rows: QuerySet[Any]) -> Iterator[int]:
+    """In batches; how many each deleted."""
+    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with control_atomic():
+            rows.model._default_manager.filter(pk__in=keys).delete()
+        yield len(keys)

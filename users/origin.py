@@ -1,0 +1,58 @@
+"""Where a request comes from, as far as that can be known."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.throttling import BaseThrottle
+
+#: Characters of a user agent that are kept: enough to tell a person which of their devices it was.
+AGENT_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An address, None where there is none (a command, a socket), and what the client calls itself."""
+
+    address: str | None = None
+    user_agent: str = ""
+
+    @classmethod
+    def of(cls, request: Any) -> Origin:
+        """``request`` is Django's or DRF's; None is nowhere.
+
+        The address is the connection's, or the one that the outermost of ``NUM_PROXIES`` trusted proxies saw:
+        what a client writes into ``X-Forwarded-For`` itself is never taken.
+        """
+        if request is None:
+            return NOWHERE
+        agent = request.META.get("HTTP_USER_AGENT", "")
+        return cls(_address(BaseThrottle().get_ident(request)), _printable(agent)[:AGENT_LENGTH])
+
+    @property
+    def network(self) -> str:
+        """Whom to hold responsible: an IPv4 address; of IPv6 the 64 bits that one household is given."""
+        if self.address is None:
+            return ""
+        address = ipaddress.ip_address(self.address)
+        return (
+            str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+        )
+
+
+NOWHERE = Origin()
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        found = ipaddress.ip_address((text or "").strip())
+    except ValueError:
+        return None
+    mapped = getattr(found, "ipv4_mapped", None)
+    return str(mapped or found)
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
