@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -123,9 +124,14 @@ TENANCY_OPEN_ROUTES = [
     "livez",
     "readyz",
     ".well-known/jwks.json",
+    "account/password/",
+    "account/invitation/",
     "api/token/",
     "api/token/refresh/",
     "api/token/revoke/",
+    "api/password/reset/",
+    "api/password/reset/confirm/",
+    "api/invitations/accept/",
     "api/schema/",
     "api/docs/",
 ]
@@ -170,6 +176,25 @@ SIMPLE_JWT = {
     "CHECK_REVOKE_TOKEN": False,
 }
 
+# Mail. The links in it lead to ACCOUNT_URL, whatever host a request came to.
+
+SERVICE_NAME = "Freehold"
+ACCOUNT_URL = os.environ.get("ACCOUNT_URL") or f"{JWT_ISSUER.rstrip('/')}/account"
+INVITATION_LIFETIME = timedelta(days=7)
+PASSWORD_RESET_TIMEOUT = 3600
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "no-reply@localhost"
+_mail = urlsplit(os.environ.get("EMAIL_URL", ""))
+if _mail.scheme in ("smtp", "smtp+tls", "smtps"):
+    EMAIL_HOST = _mail.hostname or "localhost"
+    EMAIL_PORT = _mail.port or (465 if _mail.scheme == "smtps" else 587)
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme == "smtp+tls", _mail.scheme == "smtps"
+    EMAIL_TIMEOUT = 10
+elif _mail.scheme:
+    raise ImproperlyConfigured("EMAIL_URL has to be smtp+tls://USER:PASSWORD@HOST, smtps://… or smtp://….")
+elif DEBUG:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
 # The API
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -210,6 +235,9 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "token", "description": "Sign in, and stay so"},
         {"name": "me", "description": "Who you are"},
+        {"name": "password", "description": "When you forgot it"},
+        {"name": "members", "description": "Who belongs to your tenant"},
+        {"name": "invitations", "description": "Who is to belong to it"},
         {"name": "categories"},
         {"name": "products"},
     ],

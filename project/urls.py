@@ -6,7 +6,9 @@ from django.views.generic import RedirectView
 from tenancy import views as tenancy_views
 from tenancy.rest import errors
 from tenancy.rest.docs import DocsView, SchemaView
+from users import pages
 from users.api.keys import KeySetView
+from users.pages import AccountPage
 
 urlpatterns = [
     # First what is asked most: Django tries one pattern after the other.
@@ -17,6 +19,10 @@ urlpatterns = [
     path("readyz", csrf_exempt(tenancy_views.readyz), name="readyz"),
     path(".well-known/jwks.json", KeySetView.as_view(), name="jwks"),
     path("", csrf_exempt(RedirectView.as_view(pattern_name="docs")), name="home"),
+    path("account/password/", AccountPage.as_view(extra_context=pages.PASSWORD), name="account-password"),
+    path(
+        "account/invitation/", AccountPage.as_view(extra_context=pages.INVITATION), name="account-invitation"
+    ),
     path("admin", csrf_exempt(RedirectView.as_view(pattern_name="admin:index"))),
     path("admin/", admin.site.urls),
     path("api/schema/", SchemaView.as_view(), name="schema"),

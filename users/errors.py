@@ -57,6 +57,26 @@ class TooManyAttempts(ApiError):
         self.retry_after = retry_after
 
 
+class LinkNotValid(ApiError):
+    """Spent, too old, taken back, never given: whoever has it learns no more than that."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "link_not_valid"
+    default_detail = "This link is not valid, or not any more. Ask for another one."
+
+
+class PasswordRequired(ApiError):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "password_required"
+    default_detail = "Choose a password: send it along."
+
+
+class LastOwner(ApiError):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "last_owner"
+    default_detail = "A tenant needs an owner. Make somebody else one first."
+
+
 class RoleForbids(ApiError):
     status_code = status.HTTP_403_FORBIDDEN
     default_code = "forbidden"

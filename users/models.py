@@ -99,6 +99,33 @@ class Membership(models.Model):
         return f"{self.user} is {self.role} of {self.tenant_id}"
 
 
+class Invitation(models.Model):
+    """Somebody was asked by mail to join a tenant, and has not come yet. Accepted or taken back it is
+    gone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant_id = models.CharField("tenant", max_length=40)
+    email = models.EmailField("e-mail", validators=[validate_local_part])
+    email_canonical = models.CharField(max_length=320, editable=False)
+    role = models.CharField(max_length=16, choices=Role)
+    #: SHA-256 of what stands in the link; empty until the mail is made.
+    token_hash = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-created_at", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["tenant_id", "email_canonical"], name="invitation_once_per_tenant"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.tenant_id}"
+
+
 class TokenFamily(models.Model):
     """One sign-in, and all the tokens that came of it: the ``sid`` claim.
 

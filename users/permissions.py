@@ -40,5 +40,22 @@ class MayUseTenant(IsSignedIn):
         return True
 
 
+class MayManagePeople(IsSignedIn):
+    """For who belongs to the tenant: its owners and admins. Also while the tenant may only be read: somebody
+    may have to be kept out just then."""
+
+    managers = frozenset({Role.OWNER, Role.ADMIN})
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        access: Access = request.auth  # type: ignore[assignment]
+        if access.tenant.status is Status.SUSPENDED:
+            raise TenantSuspended
+        if access.role not in self.managers:
+            raise RoleForbids("This is for owners and admins.")
+        return True
+
+
 class Anyone(AllowAny):
     """No token needed. A test holds the list of views that say so."""

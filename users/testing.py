@@ -7,6 +7,7 @@ have the same password, hashed once.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,3 +77,18 @@ def bob(cast: Cast) -> APIClient:
 def grace(cast: Cast) -> APIClient:
     """Signed in to acme, where she may only read; she is an admin of globex too."""
     return cast.client(cast.grace, "acme")
+
+
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any]) -> list[Any]:
+    """The mails that were sent. They are sent at once, in the test's transaction, as a worker would later."""
+    for module in ("passwords", "invitations"):
+        monkeypatch.setattr(f"users.api.{module}.later", lambda task, *arguments: task.run(*arguments))
+    return mailoutbox
+
+
+def token_in(mail: Any) -> str:
+    """What stands behind the ``#`` of a mail's link."""
+    found = re.search(r"https?://\S+#(\S+)", str(mail.body))
+    assert found is not None, "There is no link in this mail."
+    return found[1]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from users.api import me, sessions, tokens
+from users.api import invitations, me, members, passwords, sessions, tokens
 
 urlpatterns = [
     path("token/", tokens.SignInView.as_view(), name="token"),
@@ -9,6 +9,14 @@ urlpatterns = [
     path("token/revoke/", tokens.RevokeView.as_view(), name="token-revoke"),
     path("me/", me.MeView.as_view(), name="me"),
     path("me/tenants/", me.MyTenantsView.as_view(), name="my-tenants"),
+    path("me/password/", passwords.ChangePasswordView.as_view(), name="change-password"),
     path("me/sessions/", sessions.SessionsView.as_view(), name="sessions"),
     path("me/sessions/<uuid:id>/", sessions.SessionView.as_view(), name="session"),
+    path("password/reset/", passwords.AskForResetView.as_view(), name="ask-for-reset"),
+    path("password/reset/confirm/", passwords.ResetPasswordView.as_view(), name="reset-password"),
+    path("members/", members.MembersView.as_view(), name="members"),
+    path("members/<uuid:id>/", members.MemberView.as_view(), name="member"),
+    path("invitations/", invitations.InvitationsView.as_view(), name="invitations"),
+    path("invitations/accept/", invitations.AcceptView.as_view(), name="accept-invitation"),
+    path("invitations/<uuid:id>/", invitations.InvitationView.as_view(), name="invitation"),
 ]

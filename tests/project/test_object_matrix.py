@@ -11,15 +11,18 @@ not. A leak then shows as the other's data, and a difference between "theirs" an
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
 from rest_framework.test import APIClient
 
@@ -31,7 +34,8 @@ from tenancy.testing import databases, twins
 from tests.project.test_openapi import BEARER, operations
 from tests.users import forge
 from users.families import TokenPair, end_family, open_family
-from users.models import Membership, Role, TokenFamily, User
+from users.models import Invitation, Membership, Role, TokenFamily, User
+from users.passwords import reset_tokens
 from users.testing import PASSWORD
 from users.tokens import TenantRefreshToken
 
@@ -58,6 +62,9 @@ INVALID_CREDENTIALS = Answer(401, "invalid_credentials")
 TENANT_FORBIDDEN = Answer(403, "tenant_forbidden")
 FORBIDDEN = Answer(403, "forbidden")
 NOT_FOUND = Answer(404, "not_found")
+LINK_NOT_VALID = Answer(400, "link_not_valid")
+#: Who of the cast looks after people, in the tenants that the callers are signed in to.
+MANAGERS = {"ada"}
 
 
 def invalid(name):
@@ -158,6 +165,8 @@ class Entered:
 
 
 OPEN, SIGNED_IN, TENANT = "open to anyone", "for the signed-in", "of the tenant"
+#: For owners and admins of the tenant: what these calls change is in the control plane.
+PEOPLE = "of the tenant's people"
 
 
 @dataclass(frozen=True)
@@ -189,6 +198,7 @@ class Row:
 
 TOKEN_CLAIM = '"tenant_id": "{home}"'
 SHELF, EMPTY_SHELF, THING, SESSION = "a category", "an empty category", "a product", "a session"
+MEMBER, INVITED = "a member", "an invitation"
 
 ROWS = [
     Row(
@@ -233,6 +243,41 @@ ROWS = [
     Row("GET /api/me/sessions/", SIGNED_IN, 200, shows='"tenant":{{"id":"{home}","name":"{name}"}}'),
     Row("DELETE /api/me/sessions/", SIGNED_IN, 204),
     Row("DELETE /api/me/sessions/{id}/", SIGNED_IN, 204, ids={"path.id": SESSION}),
+    Row(
+        "POST /api/me/password/",
+        SIGNED_IN,
+        200,
+        body=lambda _: {"current_password": PASSWORD, "new_password": "a-brand-new-password"},
+        shows=TOKEN_CLAIM,
+    ),
+    Row("POST /api/password/reset/", OPEN, 202, body=lambda entered: {"email": entered.user.email}),
+    Row(
+        "POST /api/password/reset/confirm/",
+        OPEN,
+        204,
+        body=lambda entered: {"token": reset_token(entered.user), "password": "a-brand-new-password"},
+        otherwise={"deactivated user": LINK_NOT_VALID},
+    ),
+    Row(
+        "POST /api/invitations/accept/",
+        OPEN,
+        200,
+        body=lambda entered: {"token": f"invitation to {entered.caller.home}", "password": "a-new-password"},
+        shows='"tenant":{{"id":"{home}","name":"{name}"}}',
+    ),
+    Row("GET /api/members/", PEOPLE, 200, shows="member-of-{home}"),
+    Row(
+        "PATCH /api/members/{id}/",
+        PEOPLE,
+        200,
+        ids={"path.id": MEMBER},
+        body=lambda _: {"role": "member"},
+        shows="member-of-{home}",
+    ),
+    Row("DELETE /api/members/{id}/", PEOPLE, 204, ids={"path.id": MEMBER}),
+    Row("GET /api/invitations/", PEOPLE, 200, shows="invited-to-{home}"),
+    Row("POST /api/invitations/", PEOPLE, 201, body=lambda _: {"email": "else@example.com"}),
+    Row("DELETE /api/invitations/{id}/", PEOPLE, 204, ids={"path.id": INVITED}),
     Row("GET /api/categories/", TENANT, 200, shows="Things of {home}"),
     Row(
         "POST /api/categories/",
@@ -330,6 +375,8 @@ def expected(cell):
         return caller.refused
     if not (caller.may_write or row.viewer):
         return FORBIDDEN
+    if row.access == PEOPLE and caller.who not in MANAGERS:
+        return FORBIDDEN
     for name in caller.query:
         return invalid(name)
     if foreign == "path":
@@ -373,7 +420,9 @@ class Scene:
         self.home, self.other = caller.home, OTHER[caller.home]
         theirs = {"acme": cast.ada, "globex": cast.bob}[self.other]
         self.ids = {
-            OWN: ids["both"] | {SESSION: session_of(user, caller.home)},
+            OWN: ids["both"]
+            | {what: ids[caller.home][what] for what in (MEMBER, INVITED)}
+            | {SESSION: session_of(user, caller.home)},
             THEIRS: ids[self.other] | {SESSION: session_of(theirs, self.other)},
         }
         self.client = APIClient()
@@ -413,7 +462,7 @@ class Scene:
 
     def rows(self):
         """All there is in each database that a call may touch."""
-        found = {"control": contents("control", User, Membership, TokenFamily)}
+        found = {"control": contents("control", User, Membership, TokenFamily, Invitation)}
         for tenant_id in OTHER:
             with tenant_context(tenant_id):
                 found[tenant_id] = contents(tenant_id, Category, Product)
@@ -422,11 +471,16 @@ class Scene:
     def leaks(self, answer):
         """What of the other tenant stands in an answer. An id that was asked for is masked there."""
         secrets = [f"canary-{self.other}", f"Things of {self.other}", f"Only in {self.other}"]
+        secrets += [f"member-of-{self.other}", f"invited-to-{self.other}"]
         secrets += [str(key) for key in self.ids[THEIRS].values()]
         if not self.entered.is_member_of_the_other:
             secrets += [self.other, get_registry().get(self.other).name]
         text = f"{answer.headers} {answer.body}"
         return [secret for secret in secrets if secret in text]
+
+
+def reset_token(user):
+    return f"{user.pk.hex}.{reset_tokens.make_token(user)}"
 
 
 def session_of(user, tenant_id):
@@ -479,7 +533,7 @@ def check(scene, cell):
 
 
 @pytest.fixture
-def ids(db, twin_products):
+def ids(db, twin_products, mails):
     """The keys of what both tenants have, and of what only one has."""
     product, _ = twin_products(description=lambda tenant_id: f"canary-{tenant_id}")
     spare, _ = twins(Category, OTHER, name=lambda tenant_id: f"Spare things of {tenant_id}")
@@ -493,6 +547,17 @@ def ids(db, twin_products):
                 sku="O-1", name=f"Only in {tenant_id}", category=shelf, price="1.00", currency="EUR"
             )
         found[tenant_id] = {THING: thing.pk, SHELF: shelf.pk, EMPTY_SHELF: shelf.pk}
+        member = User.objects.create(email=f"member-of-{tenant_id}@example.com")
+        Membership.objects.create(user=member, tenant_id=tenant_id, role=Role.MEMBER)
+        invitation = Invitation.objects.create(
+            tenant_id=tenant_id,
+            email=f"invited-to-{tenant_id}@example.com",
+            email_canonical=f"invited-to-{tenant_id}@example.com",
+            role=Role.MEMBER,
+            token_hash=hashlib.sha256(f"invitation to {tenant_id}".encode()).hexdigest(),
+            expires_at=timezone.now() + timedelta(days=1),
+        )
+        found[tenant_id] |= {MEMBER: member.pk, INVITED: invitation.pk}
     return found
 
 

@@ -19,11 +19,14 @@ from rest_framework.views import APIView
 from tenancy.rest.routes import all_routes
 from tenancy.rest.views import ApiViewMixin
 from tenancy.testing import databases
-from users.permissions import Anyone, IsSignedIn, MayUseTenant
+from users.permissions import Anyone, IsSignedIn, MayManagePeople, MayUseTenant
 
 # The whole of it. A path that is added here can be called by the whole world.
 OPEN_TO_ANYONE = {
     ".well-known/jwks.json",
+    "api/invitations/accept/",
+    "api/password/reset/",
+    "api/password/reset/confirm/",
     "api/token/",
     "api/token/refresh/",
     "api/token/revoke/",
@@ -31,13 +34,21 @@ OPEN_TO_ANYONE = {
     "api/docs/",
 }
 # Plain views of Django, which know nothing of tokens. The admin has a sign-in of its own.
-WITHOUT_TOKENS = {"livez", "readyz", "", "admin", "admin/"}
+WITHOUT_TOKENS = {"livez", "readyz", "", "account/password/", "account/invitation/", "admin", "admin/"}
 FOR_THE_SIGNED_IN = {
     "api/me/",
+    "api/me/password/",
     "api/me/sessions/",
     "api/me/sessions/<uuid:id>/",
     "api/me/tenants/",
     "api/token/switch/",
+}
+
+FOR_MANAGERS = {
+    "api/members/",
+    "api/members/<uuid:id>/",
+    "api/invitations/",
+    "api/invitations/<uuid:id>/",
 }
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -109,6 +120,8 @@ def test_every_view_says_who_may_call_it(path):
         assert permission is Anyone
     elif path.route in FOR_THE_SIGNED_IN:
         assert permission is IsSignedIn
+    elif path.route in FOR_MANAGERS:
+        assert permission is MayManagePeople
     else:
         assert permission is MayUseTenant
     for name in ("get_permissions", "check_permissions", "perform_authentication"):

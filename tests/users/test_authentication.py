@@ -206,6 +206,9 @@ def test_the_description_of_the_api_says_how_to_sign_in():
     }
     assert open_calls == {
         "/.well-known/jwks.json",
+        "/api/invitations/accept/",
+        "/api/password/reset/",
+        "/api/password/reset/confirm/",
         "/api/token/",
         "/api/token/refresh/",
         "/api/token/revoke/",

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases
 from users.models import Membership, Role
-from users.permissions import Anyone, IsSignedIn, MayUseTenant
+from users.permissions import Anyone, IsSignedIn, MayManagePeople, MayUseTenant
 
 pytestmark = databases("control", "acme", "globex")
 
@@ -156,6 +156,9 @@ def test_these_views_and_no_others_are_open_to_anyone():
     opened = {path for path, permissions in api_views().items() if permissions == {Anyone}}
     assert opened == {
         ".well-known/jwks.json",
+        "api/invitations/accept/",
+        "api/password/reset/",
+        "api/password/reset/confirm/",
         "api/token/",
         "api/token/refresh/",
         "api/token/revoke/",
@@ -169,10 +172,18 @@ def test_every_other_view_asks_who_it_is():
     assert {path for path, permissions in asked.items() if permissions == {IsSignedIn}} == {
         "api/token/switch/",
         "api/me/",
+        "api/me/password/",
         "api/me/sessions/",
         "api/me/sessions/<uuid:id>/",
         "api/me/tenants/",
     }
-    rest = {path: permissions for path, permissions in asked.items() if permissions != {IsSignedIn}}
+    assert {path for path, permissions in asked.items() if permissions == {MayManagePeople}} == {
+        "api/invitations/",
+        "api/invitations/<uuid:id>/",
+        "api/members/",
+        "api/members/<uuid:id>/",
+    }
+    by_role = ({IsSignedIn}, {MayManagePeople})
+    rest = {path: permissions for path, permissions in asked.items() if permissions not in by_role}
     assert len(rest) >= 4
     assert all(permissions == {MayUseTenant} for permissions in rest.values()), rest

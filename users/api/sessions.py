@@ -72,6 +72,7 @@ class SessionsView(OwnSessionsView):
         operation_id="sessions",
         summary="My sessions",
         description="Wherever you are signed in, in whatever tenant; the one used last comes first.",
+        responses=SessionSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())

@@ -1,0 +1,150 @@
+"""Inviting people to a tenant by mail: a link that is good once, for a week."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
+
+from tenancy.audit.trail import Who, record
+from tenancy.exceptions import TenantNotFound
+from tenancy.registry import get_registry
+from tenancy.rest.errors import Conflict
+from tenancy.tenant import Tenant
+from tenancy.transactions import control_atomic
+from users import mails
+from users.email import canonical_email
+from users.errors import LinkNotValid, PasswordRequired
+from users.models import Invitation, Membership, Role, User
+from users.origin import Origin
+from users.passwords import check_password_rules
+from users.people import person
+
+
+def invite(tenant_id: str, email: str, role: Role, *, inviter: User, who: Who) -> Invitation:
+    """Invite whoever reads the mails to ``email``. Invited again, the first link is no good any more.
+
+    The mail is ``send_invitation_mail()``'s. Raises ``Conflict`` for a member, and Django's
+    ``ValidationError`` for an address that is none.
+    """
+    canonical = canonical_email(email)
+    if Membership.objects.filter(tenant_id=tenant_id, user__email_canonical=canonical).exists():
+        raise Conflict("This person is a member already.")
+    invitation = Invitation(tenant_id=tenant_id, email=email.strip(), role=role, invited_by=inviter)
+    invitation.clean_fields(exclude=["invited_by"])
+    with control_atomic():
+        invitation, _ = Invitation.objects.update_or_create(
+            tenant_id=tenant_id,
+            email_canonical=canonical,
+            defaults={
+                "email": invitation.email,
+                "role": role,
+                "invited_by": inviter,
+                "token_hash": None,
+                "created_at": timezone.now(),
+                "expires_at": timezone.now() + settings.INVITATION_LIFETIME,
+            },
+        )
+        record(
+            "invitation.sent", who, tenant_id=tenant_id, target=invitation.email, details={"role": role.value}
+        )
+    return invitation
+
+
+def send_invitation_mail(invitation_id: str) -> None:
+    """Make the link and send it. It is made here so that it is nowhere but in the mail: of what opens an
+    account the database has a hash."""
+    invitation = Invitation.objects.select_related("invited_by").filter(pk=invitation_id).first()
+    if invitation is None:
+        return  # it was taken back
+    token = secrets.token_urlsafe(32)
+    invitation.token_hash = _digest(token)
+    invitation.save(update_fields=["token_hash"])
+    mails.send(
+        "invitation",
+        invitation.email,
+        tenant=get_registry().get(invitation.tenant_id),
+        inviter=invitation.invited_by,
+        role=Role(invitation.role).label,
+        expires_at=invitation.expires_at,
+        link=mails.link("invitation", token),
+    )
+
+
+def revoke(invitation: Invitation, *, who: Who) -> None:
+    with control_atomic():
+        if Invitation.objects.filter(pk=invitation.pk).delete()[0]:
+            record("invitation.revoked", who, tenant_id=invitation.tenant_id, target=invitation.email)
+
+
+def accept(token: str, password: str | None, name: str, origin: Origin) -> tuple[User, Tenant, Role]:
+    """Spend a link: whoever has it becomes a member, and a user with this password if they had none.
+
+    Raises ``LinkNotValid``; ``PasswordRequired`` where one is to be chosen; and ``ValidationError`` for one
+    that is no good, or not needed. These spend nothing.
+    """
+    with control_atomic():
+        # Of two that come at once the second waits here, and finds it gone.
+        invitation: Any = (
+            Invitation.objects.select_for_update()
+            .filter(token_hash=_digest(token), expires_at__gt=timezone.now())
+            .first()
+        )
+        if invitation is None:
+            raise LinkNotValid
+        try:
+            tenant = get_registry().get(invitation.tenant_id)
+        except TenantNotFound as exc:
+            raise LinkNotValid from exc
+        user, is_new = _user_for(invitation, password, name)
+        member, joined = Membership.objects.get_or_create(
+            user=user, tenant_id=tenant.id, defaults={"role": invitation.role}
+        )
+        invitation.delete()
+        who = person(user, origin)
+        record("invitation.accepted", who, tenant_id=tenant.id, details={"new_account": is_new})
+        if joined:
+            facts = {"target": user.email, "details": {"role": member.role}}
+            record("member.added", who, tenant_id=tenant.id, **facts)
+    return user, tenant, Role(member.role)
+
+
+def _user_for(invitation: Invitation, password: str | None, name: str) -> tuple[User, bool]:
+    """The user whom an invitation is for, made if there is none, and whether they were."""
+    user: Any = User.objects.select_for_update().filter(email_canonical=invitation.email_canonical).first()
+    if user is not None and not user.is_active:
+        raise LinkNotValid
+    if user is not None and user.has_usable_password():
+        if password is not None:
+            raise ValidationError(
+                {"password": ["You have a password. Leave this out, and sign in with yours."]}
+            )
+        return user, False
+    if password is None:
+        raise PasswordRequired
+    if user is not None:
+        check_password_rules(password, user, "password")
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        return user, False
+    check_password_rules(password, User(email=invitation.email, name=name), "password")
+    try:
+        return User.objects.create_user(invitation.email, password, name=name), True
+    except DjangoValidationError as exc:
+        raise ValidationError({"name": list(exc.messages)}) from exc
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def pending(tenant_id: str, key: uuid.UUID | None = None) -> Any:
+    """The invitations to a tenant that nobody has accepted yet, the newest first."""
+    found = Invitation.objects.filter(tenant_id=tenant_id).select_related("invited_by")
+    return found if key is None else found.filter(pk=key)
