@@ -104,10 +104,12 @@ class ApiSchema(AutoSchema):
             statuses += ["411"]
         if self.method in ("POST", "PUT", "PATCH"):
             statuses += ["413", "415"]
-        if "{" in self.path or self._has_etag():
+        if "{" in self.path or self._has_etag() or self._is_list_view():
             statuses += ["404"]
         if getattr(self.view, "is_braked", False):
             statuses += ["429"]
+        if getattr(self.view, "has_rules", False) and self.method != "GET":
+            statuses += ["409"]
         if self._has_etag() and self.method != "GET":
             statuses += ["409"]
             if getattr(self.view, "detail", False):

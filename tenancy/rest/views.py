@@ -29,6 +29,8 @@ class ApiViewMixin:
     cache_control = "private, no-cache"
     #: Whether it may answer 429; the description says so.
     is_braked = False
+    #: Whether a write may answer 409, as every tenant model's may.
+    has_rules = False
     #: Whether a call is one transaction on the tenant's database, whatever its method: nothing of a call that
     #: is answered with an error stays. None takes ``settings.TENANCY_ATOMIC_REQUESTS``. What is not made yet
     #: of a streamed body is made after the transaction; ``export`` is in none.

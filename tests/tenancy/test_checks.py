@@ -122,7 +122,7 @@ def test_e102_names_each_migration_that_depends_on_the_other_plane():
 
 
 def test_e008_names_each_app_that_neither_plane_claims():
-    with override_settings(CONTROL_APPS=["users", "auth", "sessions", "contenttypes", "ledger"]):
+    with override_settings(CONTROL_APPS=["users", "auth", "sessions", "contenttypes", "ledger", "audit"]):
         (error,) = checks.check_planes()
     assert error.id == "tenancy.E008"
     assert "'admin'" in error.msg

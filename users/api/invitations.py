@@ -31,7 +31,7 @@ from users.permissions import MayManagePeople
 class InvitationSerializer(serializers.ModelSerializer[Invitation]):
     """Somebody who was invited, and has not come yet."""
 
-    invited_by = serializers.EmailField(
+    invited_by = serializers.CharField(
         source="invited_by.email", default="", help_text="Empty for one who is gone."
     )
 
@@ -65,6 +65,7 @@ class AcceptedSerializer(serializers.Serializer[object]):
 
 
 class InvitationsView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore[misc]
+    has_rules = True
     permission_classes = (MayManagePeople,)
     serializer_class = InvitationSerializer
     queryset = Invitation.objects.none()

@@ -63,6 +63,7 @@ class MembersView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[mis
 
 
 class MemberView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[misc]
+    has_rules = True
     permission_classes = (MayManagePeople,)
     serializer_class = ChangeMemberSerializer
     queryset = Membership.objects.none()
@@ -76,6 +77,8 @@ class MemberView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[misc
     )
     def patch(self, request: Request, id: Any) -> Response:  # noqa: A002
         access: Access = request.auth  # type: ignore[assignment]
+        if not members.members_of(access.tenant.id).filter(user_id=id).exists():
+            raise Http404  # before anything is said of the body
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         role = Role(serializer.validated_data["role"])
