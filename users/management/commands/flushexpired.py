@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tenancy.transactions import control_atomic
 from users import brakes
-from users.models import Attempts, TokenFamily
+from users.models import Attempts, Invitation, TokenFamily
 
 #: What is over is kept for a day: somebody may want to know why they were signed out.
 KEPT = timedelta(days=1)
@@ -19,7 +19,7 @@ BATCH = 1000
 
 
 class Command(BaseCommand):
-    help = "Deletes sessions, and counts of attempts, that are over. For cron, once a day."
+    help = "Deletes sessions, invitations and counts of attempts that are over. For cron, once a day."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name, rows in _expired(timezone.now() - KEPT):
@@ -34,7 +34,8 @@ class Command(BaseCommand):
 def _expired(before: datetime) -> list[tuple[str, QuerySet[Any]]]:
     return [
         ("session", TokenFamily.objects.over(before)),
-        ("count of attempt", Attempts.objects.filter(at__lt=before, total__lt=brakes.SIGN_IN_ACCOUNT.limit)),
+        ("invitation", Invitation.objects.filter(expires_at__lt=before)),
+        ("count", Attempts.objects.filter(at__lt=before, total__lt=brakes.SIGN_IN_ACCOUNT.limit)),
     ]
 
 
