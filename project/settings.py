@@ -238,6 +238,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "password", "description": "When you forgot it"},
         {"name": "members", "description": "Who belongs to your tenant"},
         {"name": "invitations", "description": "Who is to belong to it"},
+        {"name": "audit", "description": "What was done in your tenant"},
         {"name": "categories"},
         {"name": "products"},
     ],

@@ -45,6 +45,7 @@ class MayManagePeople(IsSignedIn):
     may have to be kept out just then."""
 
     managers = frozenset({Role.OWNER, Role.ADMIN})
+    refusal = "This is for owners and admins."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not super().has_permission(request, view):
@@ -53,8 +54,15 @@ class MayManagePeople(IsSignedIn):
         if access.tenant.status is Status.SUSPENDED:
             raise TenantSuspended
         if access.role not in self.managers:
-            raise RoleForbids("This is for owners and admins.")
+            raise RoleForbids(self.refusal)
         return True
+
+
+class IsOwner(MayManagePeople):
+    """For what only an owner of the tenant may see."""
+
+    managers = frozenset({Role.OWNER})
+    refusal = "This is for owners."
 
 
 class Anyone(AllowAny):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from users.api import invitations, me, members, passwords, sessions, tokens
+from users.api import audit, invitations, me, members, passwords, sessions, tokens
 
 urlpatterns = [
     path("token/", tokens.SignInView.as_view(), name="token"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("me/sessions/<uuid:id>/", sessions.SessionView.as_view(), name="session"),
     path("password/reset/", passwords.AskForResetView.as_view(), name="ask-for-reset"),
     path("password/reset/confirm/", passwords.ResetPasswordView.as_view(), name="reset-password"),
+    path("audit/", audit.EventsView.as_view(), name="audit"),
     path("members/", members.MembersView.as_view(), name="members"),
     path("members/<uuid:id>/", members.MemberView.as_view(), name="member"),
     path("invitations/", invitations.InvitationsView.as_view(), name="invitations"),

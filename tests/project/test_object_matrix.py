@@ -28,6 +28,7 @@ from rest_framework.test import APIClient
 
 from catalog.models import Category, Product
 from catalog.views import ProductViewSet
+from tenancy.audit.trail import SERVICE, record
 from tenancy.context import enter_request, tenant_context
 from tenancy.registry import get_registry
 from tenancy.testing import databases, twins
@@ -265,6 +266,7 @@ ROWS = [
         body=lambda entered: {"token": f"invitation to {entered.caller.home}", "password": "a-new-password"},
         shows='"tenant":{{"id":"{home}","name":"{name}"}}',
     ),
+    Row("GET /api/audit/", PEOPLE, 200, shows="done-in-{home}"),
     Row("GET /api/members/", PEOPLE, 200, shows="member-of-{home}"),
     Row(
         "PATCH /api/members/{id}/",
@@ -471,7 +473,7 @@ class Scene:
     def leaks(self, answer):
         """What of the other tenant stands in an answer. An id that was asked for is masked there."""
         secrets = [f"canary-{self.other}", f"Things of {self.other}", f"Only in {self.other}"]
-        secrets += [f"member-of-{self.other}", f"invited-to-{self.other}"]
+        secrets += [f"member-of-{self.other}", f"invited-to-{self.other}", f"done-in-{self.other}"]
         secrets += [str(key) for key in self.ids[THEIRS].values()]
         if not self.entered.is_member_of_the_other:
             secrets += [self.other, get_registry().get(self.other).name]
@@ -557,6 +559,7 @@ def ids(db, twin_products, mails):
             token_hash=hashlib.sha256(f"invitation to {tenant_id}".encode()).hexdigest(),
             expires_at=timezone.now() + timedelta(days=1),
         )
+        record("report.run", SERVICE, tenant_id=tenant_id, target=f"done-in-{tenant_id}")
         found[tenant_id] |= {MEMBER: member.pk, INVITED: invitation.pk}
     return found
 

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from tenancy.rest.routes import all_routes
 from tenancy.rest.views import ApiViewMixin
 from tenancy.testing import databases
-from users.permissions import Anyone, IsSignedIn, MayManagePeople, MayUseTenant
+from users.permissions import Anyone, IsOwner, IsSignedIn, MayManagePeople, MayUseTenant
 
 # The whole of it. A path that is added here can be called by the whole world.
 OPEN_TO_ANYONE = {
@@ -44,6 +44,7 @@ FOR_THE_SIGNED_IN = {
     "api/token/switch/",
 }
 
+FOR_OWNERS = {"api/audit/"}
 FOR_MANAGERS = {
     "api/members/",
     "api/members/<uuid:id>/",
@@ -122,6 +123,8 @@ def test_every_view_says_who_may_call_it(path):
         assert permission is IsSignedIn
     elif path.route in FOR_MANAGERS:
         assert permission is MayManagePeople
+    elif path.route in FOR_OWNERS:
+        assert permission is IsOwner
     else:
         assert permission is MayUseTenant
     for name in ("get_permissions", "check_permissions", "perform_authentication"):

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases
 from users.models import Membership, Role
-from users.permissions import Anyone, IsSignedIn, MayManagePeople, MayUseTenant
+from users.permissions import Anyone, IsOwner, IsSignedIn, MayManagePeople, MayUseTenant
 
 pytestmark = databases("control", "acme", "globex")
 
@@ -183,7 +183,8 @@ def test_every_other_view_asks_who_it_is():
         "api/members/",
         "api/members/<uuid:id>/",
     }
-    by_role = ({IsSignedIn}, {MayManagePeople})
+    assert {path for path, permissions in asked.items() if permissions == {IsOwner}} == {"api/audit/"}
+    by_role = ({IsSignedIn}, {MayManagePeople}, {IsOwner})
     rest = {path: permissions for path, permissions in asked.items() if permissions not in by_role}
     assert len(rest) >= 4
     assert all(permissions == {MayUseTenant} for permissions in rest.values()), rest

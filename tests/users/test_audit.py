@@ -1,0 +1,75 @@
+"""Who reads the audit trail: owners that of their tenant, staff all of it; and nobody writes it."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tenancy.audit.models import Event
+from tenancy.audit.trail import SERVICE, record
+from tenancy.testing import databases
+from users.models import Membership, Role
+
+pytestmark = databases("control")
+
+
+def refusal(response):
+    return response.status_code, response.json()["code"]
+
+
+@pytest.fixture
+def events():
+    for tenant_id in ("acme", "globex", ""):
+        for target in ("one", "two"):
+            record("report.run", SERVICE, tenant_id=tenant_id, target=f"{target} of {tenant_id}")
+
+
+def test_an_owner_sees_that_of_their_tenant(cast, ada, events):
+    found = ada.get("/api/audit/").json()["results"]
+    assert [event["action"] for event in found] == ["report.run", "report.run", "sign_in"]
+    assert [event["target"] for event in found[:2]] == ["two of acme", "one of acme"]
+    assert found[2]["actor"] == "ada@example.com"
+    assert set(found[0]) == {
+        *("id", "at", "action", "outcome", "severity", "actor_kind", "actor_id", "actor"),
+        *("target", "address", "request_id", "details"),
+    }
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.MEMBER, Role.VIEWER])
+def test_others_do_not(cast, events, role):
+    Membership.objects.filter(user=cast.grace, tenant_id="acme").update(role=role)
+    assert refusal(cast.client(cast.grace, "acme").get("/api/audit/")) == (403, "forbidden")
+
+
+def test_it_is_filtered(cast, ada, events):
+    def targets(**query):
+        return [event["target"] for event in ada.get("/api/audit/", query).json()["results"]]
+
+    assert targets(action="report.run") == ["two of acme", "one of acme"]
+    assert targets(action="report.run", actor_id=str(cast.ada.pk)) == []
+    at = Event.objects.get(target="two of acme").at.isoformat().replace("+00:00", "Z")
+    assert targets(action="report.run", since=at) == ["two of acme"]
+    assert targets(action="report.run", until=at) == ["one of acme"]
+    assert targets(outcome="refused") == []
+    for nonsense in ({"action": "x"}, {"outcome": "x"}, {"since": "yesterday"}, {"tenant": "globex"}):
+        assert refusal(ada.get("/api/audit/", nonsense)) == (400, "invalid")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_there_is_no_way_to_write_it(ada, events, method):
+    assert refusal(getattr(ada, method)("/api/audit/")) == (405, "method_not_allowed")
+
+
+def test_staff_see_all_and_change_nothing(cast, events):
+    cast.eve.is_staff = cast.eve.is_superuser = True
+    cast.eve.save()
+    client = Client()
+    client.force_login(cast.eve)
+    page = client.get(reverse("admin:audit_event_changelist"), secure=True)
+    for tenant_id in ("acme", "globex"):
+        assert f"one of {tenant_id}" in page.content.decode()
+    event = Event.objects.first()
+    assert client.get(reverse("admin:audit_event_add"), secure=True).status_code == 403
+    assert client.get(reverse("admin:audit_event_change", args=[event.pk]), secure=True).status_code == 200
+    assert client.post(reverse("admin:audit_event_delete", args=[event.pk]), secure=True).status_code == 403
