@@ -114,6 +114,10 @@ bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenan
 bench-guards: $(VENV)/dev.done  ## What the guards cost a query that is allowed, beside plain Django
 	@$(BIN)/python -m benchmarks.guards
 
+.PHONY: bench-sign-in
+bench-sign-in: $(VENV)/dev.done  ## Whether a sign-in that fails tells by its time why (two minutes)
+	@$(BIN)/python -m benchmarks.sign_in
+
 .PHONY: bench-registry
 bench-registry: $(VENV)/dev.done  ## What 10,000 tenants cost a start, the memory and a change of tenants.yaml
 	@$(BIN)/python -m benchmarks.registry

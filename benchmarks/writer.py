@@ -80,12 +80,12 @@ def show(results: list[Result], file: Path) -> None:
             console.print()
     goals = [goal for result in results for goal in result.goals]
     if goals:
-        console.print(as_rich(_goals(goals)))
+        console.print(as_rich(goals_table(goals)))
         console.print(f"\n{sum(goal.is_met for goal in goals)} of {len(goals)} goals met.")
     console.print(f"The figures are in {os.path.relpath(file)}.", soft_wrap=True)
 
 
-def _goals(goals: list[Goal]) -> Table:
+def goals_table(goals: list[Goal]) -> Table:
     table = Table("Goals", ("goal", "wanted", "found", ""))
     for goal in goals:
         table.add(goal.what, goal.wanted, goal.found, "met" if goal.is_met else "NOT MET")
