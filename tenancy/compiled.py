@@ -27,7 +27,7 @@ from tenancy.address import Address
 from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.tenant import Status, Tenant
 
-_MAGIC = b"freehold registry 1"
+_MAGIC = b"freehold registry 2"
 #: What validates and what writes. Changed code believes nothing that was compiled before.
 _MODULES = (address, database_url, document, exceptions, tenant, tenants_file)
 _PACKAGES = ("PyYAML", "dj-database-url")
@@ -72,6 +72,8 @@ class Compiled:
 
     lines: dict[str, bytes] = field(repr=False)
     problems: tuple[Problem, ...] = ()
+    #: Whose a host name is.
+    hosts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def seal(content: bytes, folder: Path, terms: Terms, environ: Mapping[str, str]) -> bytes:
@@ -90,7 +92,9 @@ def seal(content: bytes, folder: Path, terms: Terms, environ: Mapping[str, str])
         )
     except TenantsFileError as exc:
         problems = [[problem.line, problem.path, problem.text] for problem in exc.problems]
-    header = json.dumps({"environment": sorted(noted.names), "problems": problems}).encode()
+    hosts = {host: tenant.id for tenant in tenants.values() for host in tenant.hosts}
+    facts = {"environment": sorted(noted.names), "problems": problems, "hosts": hosts}
+    header = json.dumps(facts).encode()
     lines = [header, " ".join(tenants).encode(), *(_line(tenant) for tenant in tenants.values())]
     body = b"\n".join(lines)
     mac = _mac(body, sorted(noted.names), terms.digest(content, folder), terms, environ)
@@ -117,7 +121,7 @@ def unseal(sealed: bytes, digest: bytes, terms: Terms, environ: Mapping[str, str
         return None
     ids = lines[0].decode().split()
     problems = tuple(Problem(*problem) for problem in facts["problems"])
-    return Compiled(dict(zip(ids, lines[1:], strict=True)), problems)
+    return Compiled(dict(zip(ids, lines[1:], strict=True)), problems, facts["hosts"])
 
 
 class _Noted(Mapping[str, str]):

@@ -212,7 +212,8 @@ class LiveRegistry:
         environ = self.compiler.environ
         is_first = not self._digest
         self._lines = after
-        self.current = Registry(Entries(after, environ=environ, known=self._known), generation=generation)
+        entries = Entries(after, environ=environ, known=self._known)
+        self.current = Registry(entries, generation=generation, hosts=compiled.hosts)
         self.error = None
         self._told = ""
         for line, tenant in list(self._known.items()):

@@ -53,6 +53,7 @@ class Registry:
         *,
         generation: str = "",
         error: TenantsFileError | None = None,
+        hosts: Mapping[str, str] | None = None,
     ) -> None:
         # A dict is its maker's; any other mapping is one that does not change, and may be large.
         self._tenants: Mapping[str, Tenant] = MappingProxyType(
@@ -62,6 +63,7 @@ class Registry:
         self.generation = generation
         self.since = datetime.now(UTC)
         self.error = error
+        self._hosts = hosts
 
     @classmethod
     def load(
@@ -90,6 +92,13 @@ class Registry:
         except KeyError:
             self.require()
             raise TenantNotFound(tenant_id, self._tenants) from None
+
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """The ids of the tenants that have host names of their own, by host name."""
+        if self._hosts is None:
+            self._hosts = {host: tenant.id for tenant in self for host in tenant.hosts}
+        return self._hosts
 
     def require(self) -> None:
         """Raise ``RegistryUnavailable`` when no valid file was ever read."""

@@ -15,6 +15,7 @@ from tenancy.exceptions import TenantNotFound
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
 from tenancy.tenant import Status, Tenant
+from users.entry import refuse_other_host
 from users.errors import TenantForbidden, TokenNotValid
 from users.families import find_family
 from users.models import Role, User
@@ -60,6 +61,7 @@ class TenantJWTAuthentication(JWTAuthentication):
             tenant = get_registry().get(claims.tenant_id)
         except TenantNotFound as exc:
             raise TenantForbidden from exc
+        refuse_other_host(request, tenant.id)
         refuse_other_tenant(request, tenant)
         if tenant.status is not Status.SUSPENDED:
             enter_request(tenant)

@@ -23,7 +23,7 @@ from tenancy.rest.serializers import StrictSerializer
 from tenancy.rest.views import ApiViewMixin
 from tenancy.transactions import control_atomic
 from users import families
-from users.entry import choose_tenant
+from users.entry import choose_tenant, refuse_other_host, tenant_of_host
 from users.errors import InvalidCredentials, TenantForbidden, TenantSuspended, TokenNotValid
 from users.models import User
 from users.origin import Origin
@@ -101,8 +101,11 @@ class OpenTokenView(TokenView):
 def signed_in(request: Request, user: User, tenant_id: str | None, action: str = "sign_in") -> Response:
     """A pair for somebody who has proven who they are, in the tenant they ask for. A refusal is recorded."""
     origin = Origin.of(request)
+    of_host = tenant_of_host(request)
     try:
-        tenant = choose_tenant(user, tenant_id)
+        if of_host is not None and tenant_id not in (None, of_host):
+            raise TenantForbidden
+        tenant = choose_tenant(user, of_host or tenant_id)
     except (TenantForbidden, TenantSuspended) as exc:
         # The tenant's name only as far as it is one: what was typed may be anything.
         asked = tenant_id if tenant_id in get_registry() else ""
@@ -184,8 +187,10 @@ class RefreshView(OpenTokenView):
         if retry_key is not None and not _RETRY_KEY.fullmatch(retry_key):
             raise ValidationError({"Idempotency-Key": ["16 to 128 printable characters without a space."]})
         try:
+            claims = self.refresh_claims(request)
+            refuse_other_host(request, claims.tenant_id)
             pair = families.refresh_family(
-                self.refresh_claims(request),
+                claims,
                 asked_at=asked_at,
                 retry_key=retry_key or "",
                 origin=Origin.of(request),
