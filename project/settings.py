@@ -183,10 +183,14 @@ ACCOUNT_URL = os.environ.get("ACCOUNT_URL") or f"{JWT_ISSUER.rstrip('/')}/accoun
 INVITATION_LIFETIME = timedelta(days=7)
 PASSWORD_RESET_TIMEOUT = 3600
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "no-reply@localhost"
-_mail = urlsplit(os.environ.get("EMAIL_URL", ""))
+try:
+    _mail = urlsplit(os.environ.get("EMAIL_URL", ""))
+    _mail_port = _mail.port
+except ValueError:  # whose words hold the password
+    raise ImproperlyConfigured("EMAIL_URL is no URL; write %2F for a / in the password.") from None
 if _mail.scheme in ("smtp", "smtp+tls", "smtps"):
     EMAIL_HOST = _mail.hostname or "localhost"
-    EMAIL_PORT = _mail.port or (465 if _mail.scheme == "smtps" else 587)
+    EMAIL_PORT = _mail_port or (465 if _mail.scheme == "smtps" else 587)
     EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
     EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme == "smtp+tls", _mail.scheme == "smtps"
     EMAIL_TIMEOUT = 10

@@ -160,7 +160,8 @@ def _from_pem(content: bytes) -> Any:
 
 def _secret(content: bytes) -> bytes:
     try:
-        secret = base64.b64decode(content.strip(), altchars=b"-_", validate=True)
+        text = content.strip().rstrip(b"=")
+        secret = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise NotAKey("is not a secret in base64url") from None
     if len(secret) < SECRET_BYTES:

@@ -18,6 +18,8 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from tenancy.audit.models import Actor, Outcome, Severity
+from tenancy.audit.trail import Who, record
 from tenancy.transactions import control_atomic
 from users.email import canonical_email
 from users.errors import TooManyAttempts
@@ -50,6 +52,8 @@ _MINUTE = timedelta(minutes=1)
 SIGN_IN_ACCOUNT = Brake("sign-in:account", 10, 15 * _MINUTE, _MINUTE / 2, 15 * _MINUTE, limit=100)
 SIGN_IN_ADDRESS = Brake("sign-in:address", 100, 15 * _MINUTE, _MINUTE, 15 * _MINUTE)
 RESET_ACCOUNT = Brake("reset:account", 3, 60 * _MINUTE, 15 * _MINUTE, 60 * _MINUTE)
+INVITATION_INVITER = Brake("invitation:inviter", 50, 60 * _MINUTE, 5 * _MINUTE, 60 * _MINUTE)
+INVITATION_ADDRESS = Brake("invitation:address", 5, 60 * _MINUTE, 15 * _MINUTE, 60 * _MINUTE)
 RESET_ADDRESS = Brake("reset:address", 30, 60 * _MINUTE, 5 * _MINUTE, 60 * _MINUTE)
 
 
@@ -58,23 +62,39 @@ class Attempt:
     """One attempt, counted already. Its outcome changes the counts."""
 
     account: str
-    address: str | None
+    address: str
 
     def succeeded(self) -> None:
         """The account starts from nothing; the address has one failure less, for behind it may be others."""
-        Attempts.objects.filter(pk=self.account).delete()
-        if self.address is not None:
-            Attempts.objects.filter(pk=self.address).update(count=Greatest(F("count") - 1, 0))
+        Attempts.objects.filter(pk=self.account).update(count=0, total=0, blocked_until=None)
+        one_less = {name: Greatest(F(name) - 1, 0) for name in ("count", "total")}
+        Attempts.objects.filter(pk=self.address).update(**one_less)
 
 
 def attempt_sign_in(email: str, origin: Origin) -> Attempt:
     """Count an attempt to sign in. Raises ``TooManyAttempts``."""
-    return _attempt((SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS), email, origin)
+    account = _key(SIGN_IN_ACCOUNT, canonical_email(email))
+    address = _key(SIGN_IN_ADDRESS, origin.network)
+    if _attempt({account: SIGN_IN_ACCOUNT, address: SIGN_IN_ADDRESS}):
+        # Once for each wait: what is refused while it lasts is not counted, and not recorded.
+        who = Who(Actor.UNKNOWN, address=origin.address)
+        record("sign_in.braked", who, tenant_id="", outcome=Outcome.REFUSED, severity=Severity.WARNING)
+    return Attempt(account, address)
 
 
-def attempt_reset(email: str, origin: Origin) -> Attempt:
+def attempt_reset(email: str, origin: Origin) -> None:
     """Count a request for a mail that resets a password. Raises ``TooManyAttempts``."""
-    return _attempt((RESET_ACCOUNT, RESET_ADDRESS), email, origin)
+    account, address = _key(RESET_ACCOUNT, canonical_email(email)), _key(RESET_ADDRESS, origin.network)
+    _attempt({account: RESET_ACCOUNT, address: RESET_ADDRESS})
+
+
+def attempt_invitation(inviter: object, tenant_id: str, email: str) -> None:
+    """Count a mail that somebody has us send: to anybody, and to this address. Raises ``TooManyAttempts``."""
+    keys = {
+        _key(INVITATION_INVITER, str(inviter)): INVITATION_INVITER,
+        _key(INVITATION_ADDRESS, f"{tenant_id} {canonical_email(email)}"): INVITATION_ADDRESS,
+    }
+    _attempt(keys)
 
 
 def forget_account(email: str) -> None:
@@ -82,11 +102,9 @@ def forget_account(email: str) -> None:
     Attempts.objects.filter(pk=_key(SIGN_IN_ACCOUNT, canonical_email(email))).delete()
 
 
-def _attempt(brakes: tuple[Brake, Brake], email: str, origin: Origin) -> Attempt:
-    per_account, per_address = brakes
-    keys = {_key(per_account, canonical_email(email)): per_account}
-    if origin.address is not None:
-        keys[_key(per_address, origin.network)] = per_address
+def _attempt(keys: dict[str, Brake]) -> bool:
+    """Count an attempt under each key, and say whether the next one has to wait. Raises ``TooManyAttempts``,
+    and then counts nothing, and keeps no row that was not there."""
     now = timezone.now()
     with control_atomic():
         # First there is a row, then its lock: two that come at once count one after the other. In one order,
@@ -96,14 +114,12 @@ def _attempt(brakes: tuple[Brake, Brake], email: str, origin: Origin) -> Attempt
         )
         rows = list(Attempts.objects.select_for_update().filter(pk__in=keys).order_by("key"))
         free_from = max((_free_from(keys[row.key], row, now) for row in rows), default=now)
-        if free_from <= now:
-            for row in rows:
-                _count(keys[row.key], row, now)
-                row.save(force_update=True)
-    if free_from > now:
-        raise TooManyAttempts(math.ceil((free_from - now).total_seconds()))
-    account, *address = keys
-    return Attempt(account, address[0] if address else None)
+        if free_from > now:
+            raise TooManyAttempts(math.ceil((free_from - now).total_seconds()))
+        for row in rows:
+            _count(keys[row.key], row, now)
+            row.save(force_update=True)
+    return any(row.blocked_until is not None for row in rows)
 
 
 def _free_from(brake: Brake, row: Attempts, now: datetime) -> datetime:

@@ -20,6 +20,12 @@ def canonical_email(address: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
+def validate_one_line(text: str) -> None:
+    """Refuse what could look like more than a name in a mail of ours: line breaks, and other controls."""
+    if not text.isprintable():
+        raise ValidationError("Letters, digits and punctuation on one line.", code="invalid")
+
+
 def validate_local_part(address: str) -> None:
     """Refuse what is not ASCII before the ``@``, unless ``USERS_UNICODE_LOCAL_PART`` allows it.
 

@@ -20,25 +20,32 @@ from tenancy.tenant import Tenant
 from tenancy.transactions import control_atomic
 from users import mails
 from users.email import canonical_email
-from users.errors import LinkNotValid, PasswordRequired
-from users.models import Invitation, Membership, Role, User
+from users.errors import LinkNotValid, PasswordRequired, RoleForbids
+from users.families import end_families
+from users.members import check_may_grant
+from users.models import Invitation, Membership, Role, TokenFamily, User
 from users.origin import Origin
 from users.passwords import check_password_rules
 from users.people import person
 
 
-def invite(tenant_id: str, email: str, role: Role, *, inviter: User, who: Who) -> Invitation:
+def invite(tenant_id: str, email: str, role: Role, *, inviter: User, by: Role, who: Who) -> Invitation:
     """Invite whoever reads the mails to ``email``. Invited again, the first link is no good any more.
 
-    The mail is ``send_invitation_mail()``'s. Raises ``Conflict`` for a member, and Django's
+    The mail is ``send_invitation_mail()``'s. ``by`` is what the inviter is there. Raises ``RoleForbids`` for
+    a role that they may not give, or one that somebody else gave; ``Conflict`` for a member; and Django's
     ``ValidationError`` for an address that is none.
     """
+    check_may_grant(by, role)
     canonical = canonical_email(email)
     if Membership.objects.filter(tenant_id=tenant_id, user__email_canonical=canonical).exists():
         raise Conflict("This person is a member already.")
     invitation = Invitation(tenant_id=tenant_id, email=email.strip(), role=role, invited_by=inviter)
     invitation.clean_fields(exclude=["invited_by"])
     with control_atomic():
+        before = _pending_for(tenant_id, canonical)
+        if before is not None:
+            check_may_grant(by, Role(before.role))
         invitation, _ = Invitation.objects.update_or_create(
             tenant_id=tenant_id,
             email_canonical=canonical,
@@ -64,8 +71,8 @@ def send_invitation_mail(invitation_id: str) -> None:
     if invitation is None:
         return  # it was taken back
     token = secrets.token_urlsafe(32)
-    invitation.token_hash = _digest(token)
-    invitation.save(update_fields=["token_hash"])
+    if not Invitation.objects.filter(pk=invitation.pk).update(token_hash=_digest(token)):
+        return  # meanwhile
     mails.send(
         "invitation",
         invitation.email,
@@ -77,7 +84,9 @@ def send_invitation_mail(invitation_id: str) -> None:
     )
 
 
-def revoke(invitation: Invitation, *, who: Who) -> None:
+def revoke(invitation: Invitation, *, by: Role, who: Who) -> None:
+    """Raises ``RoleForbids`` for one to a role that the caller could not give."""
+    check_may_grant(by, Role(invitation.role))
     with control_atomic():
         if Invitation.objects.filter(pk=invitation.pk).delete()[0]:
             record("invitation.revoked", who, tenant_id=invitation.tenant_id, target=invitation.email)
@@ -102,6 +111,7 @@ def accept(token: str, password: str | None, name: str, origin: Origin) -> tuple
             tenant = get_registry().get(invitation.tenant_id)
         except TenantNotFound as exc:
             raise LinkNotValid from exc
+        _check_inviter(invitation)
         user, is_new = _user_for(invitation, password, name)
         member, joined = Membership.objects.get_or_create(
             user=user, tenant_id=tenant.id, defaults={"role": invitation.role}
@@ -110,9 +120,30 @@ def accept(token: str, password: str | None, name: str, origin: Origin) -> tuple
         who = person(user, origin)
         record("invitation.accepted", who, tenant_id=tenant.id, details={"new_account": is_new})
         if joined:
+            # Who was a member before does not come back with what they were signed in with then.
+            end_families(TokenFamily.objects.filter(user=user, tenant_id=tenant.id))
             facts = {"target": user.email, "details": {"role": member.role}}
             record("member.added", who, tenant_id=tenant.id, **facts)
     return user, tenant, Role(member.role)
+
+
+def _check_inviter(invitation: Invitation) -> None:
+    """An invitation is as good as the one who sent it is now: somebody who was removed, or lowered, must not
+    come back, or let others in, by a link from before. Raises ``LinkNotValid``."""
+    inviter = Membership.objects.filter(
+        user=invitation.invited_by_id, tenant_id=invitation.tenant_id, user__is_active=True
+    ).first()
+    if inviter is None:
+        raise LinkNotValid
+    try:
+        check_may_grant(Role(inviter.role), Role(invitation.role))
+    except RoleForbids as exc:
+        raise LinkNotValid from exc
+
+
+def _pending_for(tenant_id: str, canonical: str) -> Any:
+    found = Invitation.objects.select_for_update().filter(tenant_id=tenant_id, email_canonical=canonical)
+    return found.first()
 
 
 def _user_for(invitation: Invitation, password: str | None, name: str) -> tuple[User, bool]:

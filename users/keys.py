@@ -58,13 +58,19 @@ class Key:
     kid: str
     algorithm: Algorithm
     file: Path
-    #: From when on it may sign.
+    #: From when on it may sign, and whether its name says so.
     begins: datetime
+    is_dated: bool
     key: Any = field(repr=False)
 
     @property
     def signs(self) -> bool:
         return is_private(self.key)
+
+    @property
+    def rank(self) -> tuple[bool, str]:
+        """The highest that has begun signs: a name with a date is above all without one."""
+        return self.is_dated, self.kid
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class KeyRing:
         now = timezone.now()
         begun = [key for key in candidates if key.begins <= now]
         # None has begun where the clock went back: the one that comes first, rather than nobody signs in.
-        return max(begun, key=_kid) if begun else min(candidates, key=_kid)
+        return max(begun, key=_rank) if begun else min(candidates, key=_rank)
 
     @property
     def signing_kid(self) -> str:
@@ -97,7 +103,7 @@ class KeyRing:
 
     def ended(self, key: Key) -> datetime | None:
         """When a key stopped signing, or will; None for the last one."""
-        successors = [other.begins for other in self.keys if other.signs and other.kid > key.kid]
+        successors = [other.begins for other in self.keys if other.signs and other.rank > key.rank]
         return min(successors, default=None)
 
     def jwks(self) -> dict[str, Any]:
@@ -106,8 +112,8 @@ class KeyRing:
         return {"keys": [{"kid": kid, **jwk} for kid, jwk in found if jwk is not None]}
 
 
-def _kid(key: Key) -> str:
-    return key.kid
+def _rank(key: Key) -> tuple[bool, str]:
+    return key.rank
 
 
 def load_keys(folder: Path, algorithm: str | None = None) -> KeyRing:
@@ -149,17 +155,19 @@ def _read_file(file: Path) -> Key:
         raise ImproperlyConfigured(f"JWT_KEYS_DIR: {file.name} {exc}.") from None
     if is_private(key) and stat.S_IMODE(facts.st_mode) & 0o077:
         raise ImproperlyConfigured(f"JWT_KEYS_DIR: others may read {file.name}. Run `chmod 600` on it.")
-    return Key(file.stem, algorithm, file, _begins(file.stem, facts.st_mtime), key)
+    date = _date(file.stem)
+    begins = date or datetime.fromtimestamp(facts.st_mtime, UTC)
+    return Key(file.stem, algorithm, file, begins, date is not None, key)
 
 
-def _begins(kid: str, written: float) -> datetime:
-    """The date in a key's name; for a name without one, when its file was written."""
+def _date(kid: str) -> datetime | None:
+    """The date in a key's name."""
     if found := _DATE.match(kid):
         try:
             return datetime.strptime(found[1], _DATE_FORMAT).replace(tzinfo=UTC)
         except ValueError:
             pass
-    return datetime.fromtimestamp(written, UTC)
+    return None
 
 
 class LiveKeyRing:
@@ -175,6 +183,7 @@ class LiveKeyRing:
         self.folder, self.algorithm = folder, algorithm
         self._signature = _signature(folder)
         self._ring = load_keys(folder, algorithm)
+        self._told = ""
         self._due = time.monotonic() + self.seconds
 
     def current(self) -> KeyRing:
@@ -188,13 +197,15 @@ class LiveKeyRing:
         signature = _signature(self.folder)
         if signature == self._signature:
             return
-        self._signature = signature
         try:
             self._ring = load_keys(self.folder, self.algorithm)
         except ImproperlyConfigured as exc:
-            # Without its traceback: it names the file.
-            logger.error("The signing keys are as they were, for they cannot be read again: %s", exc)  # noqa: TRY400
+            # Looked at again in a second, whatever it was. Without its traceback: it names the file.
+            if self._told != str(exc):
+                logger.error("The signing keys stay as they were: %s", exc)  # noqa: TRY400
+            self._told = str(exc)
         else:
+            self._signature, self._told = signature, ""
             logger.info("The signing keys have changed: %r", self._ring)
 
 
@@ -206,7 +217,8 @@ def _signature(folder: Path) -> tuple[Any, ...]:
             for entry in entries:
                 if Path(entry.name).suffix in SUFFIXES:
                     facts = entry.stat()
-                    found.append((entry.name, facts.st_mtime_ns, facts.st_size, facts.st_ino, facts.st_mode))
+                    times = facts.st_mtime_ns, facts.st_ctime_ns
+                    found.append((entry.name, *times, facts.st_size, facts.st_ino, facts.st_mode))
     except OSError:
         return ()  # as good as empty: reading it says why
     return tuple(sorted(found))
@@ -229,12 +241,14 @@ def create_key(folder: Path, *, signs_in: timedelta | None = None, algorithm: st
 
     It is published within a second, and signs ``signs_in`` from now: by then every process, and everybody who
     keeps a copy of the published keys, must know it. By default ``JWT_KEY_PUBLISHED_BEFORE``, and at once
-    where no key signs yet.
+    where there is no key to sign with. Raises ``ImproperlyConfigured`` for a folder that is not in order:
+    what the key waits for would be anybody's guess.
     """
     wanted = ALGORITHMS[algorithm or settings.JWT_ALGORITHM]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if signs_in is None:
-        signs_in = settings.JWT_KEY_PUBLISHED_BEFORE if can_sign(folder, wanted.name) else timedelta()
+        has_key = any(key.algorithm is wanted and key.signs for key in read_folder(folder))
+        signs_in = settings.JWT_KEY_PUBLISHED_BEFORE if has_key else timedelta()
     begins = datetime.now(UTC) + signs_in
     kid = f"{begins:{_DATE_FORMAT}}-{secrets.token_hex(4)}"
     # O_EXCL and the mode at once: never over another file, never readable by others for a moment. Renamed
@@ -243,6 +257,8 @@ def create_key(folder: Path, *, signs_in: timedelta | None = None, algorithm: st
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(wanted.make())
+        stream.flush()
+        os.fsync(descriptor)
     draft.rename(folder / f"{kid}{wanted.suffix}")
     return kid
 
@@ -265,8 +281,9 @@ def longest_token_life() -> timedelta:
 
 def may_retire_from(ring: KeyRing, key: Key) -> datetime | None:
     """From when on no good token was signed with ``key``; None while nothing takes its place."""
-    if not key.signs or key.begins > timezone.now():
-        return key.begins  # it only verifies, or has never signed: whoever has it here decides
+    now = timezone.now()
+    if not key.signs or key.begins > now:
+        return now  # it only verifies, or has never signed: whoever has it here decides
     ended = ring.ended(key)
     return ended + longest_token_life() if ended is not None else None
 
@@ -284,7 +301,7 @@ def retire_key(ring: KeyRing, kid: str, *, at_once: bool = False) -> None:
     if not at_once:
         if free is None:
             raise KeyInUse(f"{kid} signs, and no other takes its place. Make one: `signingkey create`.")
-        if free > timezone.now() and found.signs:
+        if free > timezone.now():
             raise KeyInUse(
                 f"Tokens that {kid} signed may be good until {free:%Y-%m-%d %H:%M} UTC. If it leaked, take "
                 "it away with --now: whoever has such a token must sign in again."

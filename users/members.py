@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from tenancy.audit.trail import Who, record
 from tenancy.transactions import control_atomic
 from users.errors import LastOwner, RoleForbids
-from users.models import Membership, Role, TokenFamily
+from users.models import Invitation, Membership, Role, User
 
 
 class NoSuchMember(LookupError):
@@ -32,7 +32,9 @@ def check_may_grant(granter: Role, role: Role) -> None:
         raise RoleForbids("Only an owner makes an owner.")
 
 
-def change_role(tenant_id: str, user_id: uuid.UUID, role: Role, *, by: Role, who: Who) -> Membership:
+def change_role(
+    tenant_id: str, user_id: uuid.UUID, role: Role, *, by: Role, who: Who, keeps_owner: bool = True
+) -> Membership:
     """Give a member another role, from their next request on.
 
     Raises ``NoSuchMember``, ``RoleForbids`` and ``LastOwner``.
@@ -42,7 +44,7 @@ def change_role(tenant_id: str, user_id: uuid.UUID, role: Role, *, by: Role, who
         _check_may_manage(by, member)
         check_may_grant(by, role)
         before = Role(member.role)
-        if before is Role.OWNER and role is not Role.OWNER and not other_owners:
+        if keeps_owner and before is Role.OWNER and role is not Role.OWNER and not other_owners:
             raise LastOwner
         if role is not before:
             member.role = role
@@ -52,19 +54,33 @@ def change_role(tenant_id: str, user_id: uuid.UUID, role: Role, *, by: Role, who
     return member
 
 
-def remove(tenant_id: str, user_id: uuid.UUID, *, by: Role, who: Who) -> None:
-    """Take a member out of a tenant: their tokens and keys for it are refused from the next request on.
+def grant(tenant_id: str, user: User, role: Role, *, who: Who, keeps_owner: bool = True) -> None:
+    """What an operator does: make somebody a member, or give them another role. Raises ``LastOwner``."""
+    with control_atomic():
+        member, joined = Membership.objects.get_or_create(
+            user=user, tenant_id=tenant_id, defaults={"role": role}
+        )
+        if joined:
+            details = {"role": role.value}
+            record("member.added", who, tenant_id=tenant_id, target=user.email, details=details)
+        else:
+            change_role(tenant_id, member.user_id, role, by=Role.OWNER, who=who, keeps_owner=keeps_owner)
+
+
+def remove(tenant_id: str, user_id: uuid.UUID, *, by: Role, who: Who, keeps_owner: bool = True) -> None:
+    """Take a member out of a tenant: their tokens for it are refused from the next request on.
 
     Raises ``NoSuchMember``, ``RoleForbids`` and ``LastOwner``.
     """
     with control_atomic():
         member, other_owners = _locked(tenant_id, user_id)
         _check_may_manage(by, member)
-        if member.role == Role.OWNER and not other_owners:
+        if keeps_owner and member.role == Role.OWNER and not other_owners:
             raise LastOwner
         member.delete()
-        # What they were signed in with here is of no use to anybody any more, should they come back either.
-        TokenFamily.objects.filter(user_id=user_id, tenant_id=tenant_id).delete()
+        # Links by which they could come back, or let others in.
+        theirs = Q(invited_by=user_id) | Q(email_canonical=member.user.email_canonical)
+        Invitation.objects.filter(theirs, tenant_id=tenant_id).delete()
         record("member.removed", who, tenant_id=tenant_id, target=member.user.email)
 
 

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from users.email import canonical_email, validate_local_part
+from users.email import canonical_email, validate_local_part, validate_one_line
 from users.managers import MembershipManager, TokenFamilyManager, UserManager, idle_lifetime
 
 
@@ -30,7 +30,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     #: What is compared; kept by ``save()``. Mail goes to ``email``, which keeps the case it was typed in.
     email_canonical = models.CharField(max_length=320, unique=True, editable=False)
-    name = models.CharField(max_length=150, blank=True)
+    name = models.CharField(max_length=150, blank=True, validators=[validate_one_line])
     is_staff = models.BooleanField("may use the admin", default=False)
     is_active = models.BooleanField("active", default=True, help_text="Uncheck instead of deleting.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)

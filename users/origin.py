@@ -33,9 +33,10 @@ class Origin:
 
     @property
     def network(self) -> str:
-        """Whom to hold responsible: an IPv4 address; of IPv6 the 64 bits that one household is given."""
+        """Whom to hold responsible: an IPv4 address; of IPv6 the 64 bits that one household is given. All
+        whose address cannot be told are one."""
         if self.address is None:
-            return ""
+            return "unknown"
         address = ipaddress.ip_address(self.address)
         return (
             str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
@@ -47,7 +48,8 @@ NOWHERE = Origin()
 
 def _address(text: str | None) -> str | None:
     try:
-        found = ipaddress.ip_address((text or "").strip())
+        # Without the zone of a link's own address, which no database takes.
+        found = ipaddress.ip_address((text or "").strip().partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(found, "ipv4_mapped", None)

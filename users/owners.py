@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenancy.audit.trail import operator
 from tenancy.tenant import Tenant
 from tenancy.transactions import control_atomic
-from users.models import Membership, Role, User
+from users.members import grant
+from users.models import Role, User
 
 
 def make_owner(sender: Any, *, tenant: Tenant, owner: str, **kwargs: Any) -> str:
@@ -20,5 +22,5 @@ def make_owner(sender: Any, *, tenant: Tenant, owner: str, **kwargs: Any) -> str
             user, is_new = User.objects.get_by_natural_key(owner), False
         except User.DoesNotExist:
             user, is_new = User.objects.create_user(owner), True
-        Membership.objects.update_or_create(user=user, tenant_id=tenant.id, defaults={"role": Role.OWNER})
+        grant(tenant.id, user, Role.OWNER, who=operator())
     return f"{user.email} is its owner" + (", and has no password yet" if is_new else "")

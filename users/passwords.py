@@ -72,6 +72,10 @@ def change_password(user: User, password: str, origin: Origin, token_id: str) ->
     """Give a user who has proven the old one another password. Raises ``ValidationError``."""
     check_password_rules(password, user, "new_password")
     with control_atomic():
+        # The old one was proven on a row that was not locked: a reset meanwhile takes precedence.
+        locked = _locked_user(user.pk.hex)
+        if locked is None or locked.password != user.password:
+            raise ValidationError({"current_password": ["It was changed meanwhile."]})
         _set(user, password)
         record("password.changed", person(user, origin, token_id))
 

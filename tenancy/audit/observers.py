@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
@@ -20,7 +23,8 @@ _EVENTS = uuid.UUID("5c1d3a0e-9f0b-4a51-8f37-0d4b7b1f7f64")
 
 def note_registry_change(sender: Any, registry: Registry, **changes: Any) -> None:
     """A receiver of ``tenancy.registry.registry_changed``. Every process hears of it; together they record it
-    once, for each generation of the file has one id."""
+    once, for each generation of the file has one id. In a thread of its own: requests may be waiting for the
+    one that read the file, and must not wait for the control plane."""
     if registry is not get_registry():
         return  # not the service's own: somebody tries out a file
     generation = registry.generation
@@ -29,16 +33,20 @@ def note_registry_change(sender: Any, registry: Registry, **changes: Any) -> Non
         for kind in ("added", "removed", "changed")
         if changes[kind]
     }
-    since = registry.since.strftime("%Y-%m-%dT%H")  # what comes back an hour later is told again
-    try_to_record(
-        "registry.changed",
-        SERVICE,
-        tenant_id="",
-        target=generation,
-        details=details,
-        severity=Severity.WARNING if changes["removed"] else Severity.INFO,
-        id=uuid.uuid5(_EVENTS, f"{generation} {since}"),
-    )
+    since = registry.since.strftime("%Y-%m-%dT%H:%M")  # what comes back a minute later is told again
+    facts = {
+        "tenant_id": "",
+        "target": generation,
+        "details": details,
+        "severity": Severity.WARNING if changes["removed"] else Severity.INFO,
+        "id": uuid.uuid5(_EVENTS, f"{generation} {since}"),
+    }
+    _in_thread(partial(try_to_record, "registry.changed", SERVICE, **facts))
+
+
+def _in_thread(function: Callable[[], None]) -> None:
+    # What it opens is closed when it ends (see tenancy.connections).
+    threading.Thread(target=function, name="audit", daemon=True).start()
 
 
 def note_request_exception(sender: Any, request: HttpRequest | None = None, **kwargs: Any) -> None:

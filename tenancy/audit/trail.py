@@ -24,8 +24,7 @@ ACTIONS = frozenset(
     {
         "sign_in",
         "sign_out",
-        "sign_in.locked",
-        "token.refused",
+        "sign_in.braked",
         "token.reused",
         "tenant.switched",
         "session.revoked",

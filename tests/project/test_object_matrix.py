@@ -535,7 +535,7 @@ def check(scene, cell):
 
 
 @pytest.fixture
-def ids(db, twin_products, mails):
+def ids(cast, twin_products, mails):
     """The keys of what both tenants have, and of what only one has."""
     product, _ = twin_products(description=lambda tenant_id: f"canary-{tenant_id}")
     spare, _ = twins(Category, OTHER, name=lambda tenant_id: f"Spare things of {tenant_id}")
@@ -556,6 +556,7 @@ def ids(db, twin_products, mails):
             email=f"invited-to-{tenant_id}@example.com",
             email_canonical=f"invited-to-{tenant_id}@example.com",
             role=Role.MEMBER,
+            invited_by={"acme": cast.ada, "globex": cast.grace}[tenant_id],
             token_hash=hashlib.sha256(f"invitation to {tenant_id}".encode()).hexdigest(),
             expires_at=timezone.now() + timedelta(days=1),
         )

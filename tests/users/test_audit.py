@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from rest_framework.test import APIClient
 
 from tenancy.audit.models import Event
 from tenancy.audit.trail import SERVICE, record
 from tenancy.testing import databases
 from users.models import Membership, Role
+from users.testing import PASSWORD
 
 pytestmark = databases("control")
 
@@ -54,6 +56,17 @@ def test_it_is_filtered(cast, ada, events):
     assert targets(outcome="refused") == []
     for nonsense in ({"action": "x"}, {"outcome": "x"}, {"since": "yesterday"}, {"tenant": "globex"}):
         assert refusal(ada.get("/api/audit/", nonsense)) == (400, "invalid")
+    for at in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+14:00", "9" * 50):
+        assert refusal(ada.get("/api/audit/", {"since": at})) == (400, "invalid")
+
+
+def test_an_outsider_writes_nothing_into_it(cast, ada):
+    bob = cast.client(cast.bob, "globex")
+    assert refusal(bob.post("/api/token/switch/", {"tenant_id": "acme"})) == (403, "tenant_forbidden")
+    body = {"email": "bob@example.com", "password": PASSWORD, "tenant_id": "acme"}
+    assert refusal(APIClient().post("/api/token/", body)) == (403, "tenant_forbidden")
+    assert "bob" not in ada.get("/api/audit/").content.decode()
+    assert Event.objects.filter(outcome="refused", target="acme", tenant_id="").count() == 2
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

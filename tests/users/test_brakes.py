@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
 from tenancy.audit.models import Event
@@ -122,6 +122,21 @@ def test_a_hundred_failures_in_a_row_close_it_until_the_password_is_reset(cast, 
     assert sign_in("ada@example.com", PASSWORD).status_code == 429
     brakes.forget_account("ADA@example.com")
     assert sign_in("ada@example.com", PASSWORD).status_code == 200
+
+
+def test_who_has_to_wait_leaves_no_rows_behind(cast, monkeypatch):
+    monkeypatch.setattr(brakes, "SIGN_IN_ADDRESS", brakes.Brake("a", 3, *[timedelta(minutes=1)] * 3))
+    for number in range(9):
+        sign_in(f"person{number}@example.com", "wrong")
+    assert Attempts.objects.count() == 4
+    assert Event.objects.filter(action="sign_in.braked").count() == 1
+
+
+def test_those_without_an_address_are_one(cast, monkeypatch):
+    monkeypatch.setattr(brakes, "SIGN_IN_ADDRESS", brakes.Brake("a", 3, *[timedelta(minutes=1)] * 3))
+    statuses = [sign_in(f"p{n}@example.com", "wrong", address="nonsense").status_code for n in range(4)]
+    assert statuses == [401, 401, 401, 429]
+    assert Origin.of(RequestFactory().get("/", REMOTE_ADDR="fe80::1%eth0")).address == "fe80::1"
 
 
 def test_a_window_that_is_over_is_forgotten(cast, clock):

@@ -7,6 +7,7 @@ import sys
 import pytest
 from django.db import connections
 
+from tenancy.audit.models import Event
 from tenancy.management import execute
 from tenancy.testing import databases, only_tenants
 from users.models import Membership, Role
@@ -48,7 +49,7 @@ def test_granting_twice_is_as_good_as_once(cast, run):
 
 
 def test_granting_another_role_changes_it(cast, run):
-    run("grant", "ada@example.com", "acme", "--role", "viewer")
+    run("grant", "ada@example.com", "acme", "--role", "viewer", "--force")
     assert cast.ada.memberships.get().role == Role.VIEWER
     assert cast.grace.memberships.get(tenant_id="acme").role == Role.VIEWER
     assert cast.grace.memberships.get(tenant_id="globex").role == Role.ADMIN
@@ -116,3 +117,24 @@ def test_wrong_usage_exits_2(cast, run, arguments):
     assert code == 2
     assert "usage:" in err
     assert not cast.eve.memberships.exists()
+
+
+def test_the_last_owner_is_taken_away_by_force_only(cast, run):
+    code, _, err = run("remove", "ada@example.com", "acme")
+    assert code == 1
+    assert "the last owner of acme" in err
+    assert "--force" in err
+    assert run("grant", "ada@example.com", "acme", "--role", "viewer")[0] == 1
+    assert cast.ada.memberships.get().role == Role.OWNER
+    assert run("remove", "ada@example.com", "acme", "--force")[0] == 0
+    assert not cast.ada.memberships.exists()
+
+
+def test_what_it_does_is_on_record(cast, run):
+    run("grant", "eve@example.com", "acme", "--role", "admin")
+    run("grant", "eve@example.com", "acme", "--role", "viewer")
+    run("remove", "eve@example.com", "acme")
+    events = Event.objects.order_by("at")
+    assert [event.action for event in events] == ["member.added", "member.role_changed", "member.removed"]
+    assert {event.actor_kind for event in events} == {"operator"}
+    assert {event.target for event in events} == {"eve@example.com"}

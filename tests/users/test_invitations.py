@@ -191,7 +191,12 @@ def test_a_tenants_name_breaks_no_header_and_no_page(cast, ada, mails, settings)
 @databases("control", transaction=True)
 def test_of_several_at_once_one_comes_in(cast, mailoutbox):
     invitation = invitations.invite(
-        "acme", "new@example.com", Role.MEMBER, inviter=cast.ada, who=invitations.person(cast.ada)
+        "acme",
+        "new@example.com",
+        Role.MEMBER,
+        inviter=cast.ada,
+        by=Role.OWNER,
+        who=invitations.person(cast.ada),
     )
     invitations.send_invitation_mail(str(invitation.pk))
     token, won, lost, barrier = token_in(mailoutbox[0]), [], [], threading.Barrier(6)
@@ -212,3 +217,55 @@ def test_of_several_at_once_one_comes_in(cast, mailoutbox):
         thread.join()
     assert (len(won), len(lost)) == (1, 5)
     assert Membership.objects.filter(tenant_id="acme", user__email="new@example.com").count() == 1
+
+
+def demote(cast, ada):
+    Membership.objects.filter(user=cast.grace, tenant_id="acme").update(role=Role.VIEWER)
+
+
+AFTERWARDS = {
+    "removed": lambda cast, ada: ada.delete(f"/api/members/{cast.grace.pk}/"),
+    "lowered": demote,
+    "deactivated": lambda cast, ada: User.objects.filter(pk=cast.grace.pk).update(is_active=False),
+    "deleted": lambda cast, ada: cast.grace.delete(),
+}
+
+
+@pytest.mark.parametrize("what", AFTERWARDS)
+def test_an_invitation_is_as_good_as_who_sent_it_is_now(cast, ada, mails, what):
+    Membership.objects.filter(user=cast.grace, tenant_id="acme").update(role=Role.OWNER)
+    assert invite(cast.client(cast.grace, "acme"), role="owner").status_code == 201
+    AFTERWARDS[what](cast, ada)
+    assert refusal(accept(token_in(mails[0]), password=NEW)) == (400, "link_not_valid")
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+def test_who_was_removed_does_not_come_back_by_a_link_from_before(cast, ada, mails):
+    invite(ada, "eve@example.com", role="admin")
+    Membership.objects.create(user=cast.eve, tenant_id="acme", role=Role.MEMBER)
+    assert ada.delete(f"/api/members/{cast.eve.pk}/").status_code == 204
+    assert refusal(accept(token_in(mails[0]))) == (400, "link_not_valid")
+
+
+def test_an_admin_does_not_undo_what_an_owner_did(cast, ada, mails):
+    Membership.objects.filter(user=cast.grace, tenant_id="acme").update(role=Role.ADMIN)
+    admin = cast.client(cast.grace, "acme")
+    key = invite(ada, role="owner").json()["id"]
+    assert refusal(invite(admin, role="viewer")) == (403, "forbidden")
+    assert refusal(admin.delete(f"/api/invitations/{key}/")) == (403, "forbidden")
+    assert accept(token_in(mails[0]), password=NEW).json()["role"] == "owner"
+
+
+def test_nobody_is_flooded_with_mails(cast, ada, mails):
+    statuses = [invite(ada).status_code for _ in range(7)]
+    assert statuses == [201] * 5 + [429] * 2
+    assert len(mails) == 5
+    assert invite(ada, "else@example.com").status_code == 201
+
+
+@pytest.mark.parametrize("name", ["Support\n\nClick https://evil.test/", "a\u2028b", "a\x1bb", "a\tb"])
+def test_a_name_is_a_name_and_no_letter(cast, ada, mails, name):
+    invite(ada)
+    response = accept(token_in(mails[0]), password=NEW, name=name)
+    assert refusal(response) == (400, "invalid")
+    assert set(response.json()["errors"]) == {"name"}

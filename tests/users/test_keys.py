@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import re
+import secrets
 import stat
 import uuid
 from datetime import timedelta
@@ -390,10 +391,40 @@ def test_a_key_may_be_published_for_as_long_as_one_says(tmp_path, settings):
     assert timedelta(minutes=29) < newest.begins - timezone.now() <= timedelta(minutes=30)
 
 
-def test_a_key_that_cannot_be_used_counts_as_missing(tmp_path, settings):
+def test_nothing_is_made_in_a_folder_that_is_not_in_order(tmp_path, settings):
     settings.JWT_KEYS_DIR = tmp_path
     write(tmp_path / "2020-01.pem", b"")
-    assert run("create", "--if-missing").startswith("Made signing key")
+    for arguments in (["create", "--if-missing"], ["create"]):
+        with pytest.raises(CommandError, match=r"2020-01\.pem .* Mend or remove it first"):
+            run(*arguments)
+
+
+def test_a_dated_key_takes_over_from_one_without_a_date(tmp_path, settings, old, clock):
+    """Whatever its name: letters sort after digits."""
+    write(tmp_path / "main.pem", private_pem(old))
+    settings.JWT_KEYS_DIR = tmp_path
+    newer = create_key(tmp_path)
+    assert key_ring().signing_kid == "main"
+    look_again()
+    clock.advance(minutes=11)
+    assert key_ring().signing_kid == newer
+    assert run("retire") == "No key is over; `signingkey list` says when one will be.\n"
+    clock.advance(hours=13)
+    assert run("retire") == "Retired main.\n"
+
+
+def test_a_key_that_has_never_signed_may_go_at_any_time(tmp_path, settings):
+    settings.JWT_KEYS_DIR = tmp_path
+    first = create_key(tmp_path)
+    second = create_key(tmp_path)
+    look_again()
+    retire_key(key_ring(), second)
+    assert set(load_keys(tmp_path).verifying_keys) == {first}
+
+
+def test_a_secret_may_be_written_without_padding(tmp_path):
+    write(tmp_path / "k1.secret", secrets.token_urlsafe(32).encode())
+    assert load_keys(tmp_path, "HS256").signing_kid == "k1"
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, settings):

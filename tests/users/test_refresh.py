@@ -333,7 +333,7 @@ def test_one_that_came_while_the_other_was_under_way_ends_nothing(cast):
     with pytest.raises(TokenSpent):
         refresh_family(claims, asked_at=before)
     assert refresh(second.refresh).status_code == 200
-    # Of a token that was spent before that one, it says nothing.
+    # Longer than a request takes it says nothing, and nothing of a token that was spent before that one.
     with pytest.raises(FamilyEnded):
         refresh_family(claims, asked_at=before)
     assert not TokenFamily.objects.filter(revoked_at=None).exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import django_filters
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -31,12 +33,19 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
 
+#: In UTC others have no place in a database.
+_DATES = [
+    MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)),
+    MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC)),
+]
+
+
 class EventFilter(django_filters.FilterSet):
     action = django_filters.ChoiceFilter(choices=[(action, action) for action in sorted(ACTIONS)])
     outcome = django_filters.ChoiceFilter(choices=Outcome.choices)
     actor_id = django_filters.CharFilter(max_length=64)
-    since = django_filters.IsoDateTimeFilter("at", "gte")
-    until = django_filters.IsoDateTimeFilter("at", "lt")
+    since = django_filters.IsoDateTimeFilter("at", "gte", validators=_DATES)
+    until = django_filters.IsoDateTimeFilter("at", "lt", validators=_DATES)
 
     class Meta:
         model = Event

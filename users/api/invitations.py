@@ -20,8 +20,9 @@ from users.api.me import TenantSerializer
 from users.api.passwords import NewPasswordField
 from users.api.tokens import OpenTokenView
 from users.authentication import Access
+from users.brakes import attempt_invitation
+from users.email import validate_one_line
 from users.later import later
-from users.members import check_may_grant
 from users.models import Invitation, Role
 from users.origin import Origin
 from users.people import caller
@@ -53,7 +54,9 @@ class AcceptSerializer(StrictSerializer):
 
     token = serializers.CharField(max_length=200)
     password = NewPasswordField(required=False)
-    name = serializers.CharField(max_length=150, required=False, allow_blank=True, default="")
+    name = serializers.CharField(
+        max_length=150, required=False, allow_blank=True, default="", validators=[validate_one_line]
+    )
 
 
 class AcceptedSerializer(serializers.Serializer[object]):
@@ -65,6 +68,7 @@ class AcceptedSerializer(serializers.Serializer[object]):
 
 
 class InvitationsView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore[misc]
+    is_braked = True
     has_rules = True
     permission_classes = (MayManagePeople,)
     serializer_class = InvitationSerializer
@@ -100,13 +104,14 @@ class InvitationsView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore
         serializer = InviteSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         role = Role(serializer.validated_data["role"])
-        check_may_grant(access.role, role)
+        attempt_invitation(request.user.pk, access.tenant.id, serializer.validated_data["email"])
         try:
             invitation = invitations.invite(
                 access.tenant.id,
                 serializer.validated_data["email"],
                 role,
                 inviter=request.user,
+                by=access.role,
                 who=caller(request),
             )
         except DjangoValidationError as exc:
@@ -131,7 +136,7 @@ class InvitationView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore[
         invitation = invitations.pending(access.tenant.id, id).first()
         if invitation is None:
             raise Http404
-        invitations.revoke(invitation, who=caller(request))
+        invitations.revoke(invitation, by=access.role, who=caller(request))
         return Response(status=204)
 
 

@@ -107,15 +107,12 @@ def signed_in(request: Request, user: User, tenant_id: str | None, action: str =
             raise TenantForbidden
         tenant = choose_tenant(user, of_host or tenant_id)
     except (TenantForbidden, TenantSuspended) as exc:
-        # The tenant's name only as far as it is one: what was typed may be anything.
-        asked = tenant_id if tenant_id in get_registry() else ""
-        record(
-            action,
-            person(user, origin),
-            tenant_id=asked or "",
-            outcome=Outcome.REFUSED,
-            details={"code": exc.default_code},
-        )
+        # For staff only: who is no member of a tenant must be able to write nothing into its trail. Its id
+        # only as far as there is one: what was typed may be anything.
+        asked = tenant_id if tenant_id is not None and tenant_id in get_registry() else ""
+        details = {"code": exc.default_code}
+        who = person(user, origin)
+        record(action, who, tenant_id="", target=asked, outcome=Outcome.REFUSED, details=details)
         raise
     pair = families.open_family(user, tenant.id, origin, action=action)
     return Response(asdict(pair) | {"tenant_id": tenant.id})
@@ -182,12 +179,12 @@ class RefreshView(OpenTokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        asked_at = timezone.now()
         retry_key = request.headers.get("Idempotency-Key")
         if retry_key is not None and not _RETRY_KEY.fullmatch(retry_key):
             raise ValidationError({"Idempotency-Key": ["16 to 128 printable characters without a space."]})
         try:
             claims = self.refresh_claims(request)
+            asked_at = timezone.now()  # with all of the body here: a slow one must not look early
             refuse_other_host(request, claims.tenant_id)
             pair = families.refresh_family(
                 claims,

@@ -16,6 +16,7 @@ from tenancy.exceptions import NoTenant, WrongTenant
 from tenancy.registry import get_registry
 from tenancy.testing import databases
 from tenancy.transactions import control_atomic
+from tests.settings import ENGINE
 
 pytestmark = databases("control")
 
@@ -52,9 +53,19 @@ def raw(statement):
 CHANGES = {
     "update": lambda: Event.objects.update(target="after"),
     "delete": lambda: Event.objects.all()._raw_delete("control"),
+    **({} if ENGINE == "sqlite" else {"truncate": lambda: raw("TRUNCATE audit_event")}),
     "raw update": lambda: raw("UPDATE audit_event SET target = 'after'"),
     "raw delete": lambda: raw("DELETE FROM audit_event"),
 }
+COLUMNS = [field.column for field in Event._meta.fields]
+FORGED = ", ".join("'after'" if column == "target" else column for column in COLUMNS)
+
+
+@pytest.mark.skipif(ENGINE != "sqlite", reason="PostgreSQL replaces no row that is there.")
+def test_nobody_replaces_an_event():
+    record("report.run", SERVICE, target="before")
+    raw(f"INSERT OR REPLACE INTO audit_event ({', '.join(COLUMNS)}) SELECT {FORGED} FROM audit_event")
+    assert Event.objects.get().target == "before"
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -65,11 +76,10 @@ def test_nobody_changes_or_deletes_an_event(change):
     assert Event.objects.get().target == "before"
 
 
+@pytest.mark.skipif(ENGINE != "postgresql", reason="SQLite has no rights.")
 def test_on_postgresql_the_tables_owner_may_add_and_read_only():
     """The service's role is no superuser: here it is asked what such an owner could do."""
     connection = connections["control"]
-    if connection.vendor != "postgresql":
-        return
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT privilege_type FROM information_schema.role_table_grants "
@@ -132,7 +142,8 @@ def test_a_breach_in_a_request_is_recorded(client, monkeypatch):
     assert Event.objects.get().details == {"method": "GET", "path": "/readyz"}
 
 
-def test_a_changed_registry_is_recorded_once_by_all_processes():
+def test_a_changed_registry_is_recorded_once_by_all_processes(monkeypatch):
+    monkeypatch.setattr(observers, "_in_thread", lambda function: function())
     registry = get_registry()
     for _ in range(3):
         observers.note_registry_change(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from tenancy.transactions import control_atomic
@@ -31,17 +31,28 @@ class Command(BaseCommand):
             self.stdout.write(f"Deleted {count:,} {name}{'' if count == 1 else 's'}.")
 
 
+#: Days that an account stays closed which nobody has tried since.
+CLOSED = timedelta(days=180)
+
+
 def _expired(before: datetime) -> list[tuple[str, QuerySet[Any]]]:
+    # One that is closed until its password is reset.
+    closed = Q(key__startswith=brakes.SIGN_IN_ACCOUNT.name, total__gte=brakes.SIGN_IN_ACCOUNT.limit)
     return [
         ("session", TokenFamily.objects.over(before)),
         ("invitation", Invitation.objects.filter(expires_at__lt=before)),
-        ("count", Attempts.objects.filter(at__lt=before, total__lt=brakes.SIGN_IN_ACCOUNT.limit)),
+        ("count", Attempts.objects.filter(at__lt=before).exclude(closed, at__gte=before - CLOSED)),
     ]
 
 
 def _delete(rows: QuerySet[Any]) -> Iterator[int]:
     """In batches; how many each deleted."""
-    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while True:
         with control_atomic():
+            # Locked in the order in which others lock them, and not those that somebody uses now.
+            locked = rows.select_for_update(skip_locked=True).order_by("pk")
+            keys = list(locked.values_list("pk", flat=True)[:BATCH])
             rows.model._default_manager.filter(pk__in=keys).delete()
+        if not keys:
+            return
         yield len(keys)

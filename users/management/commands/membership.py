@@ -4,7 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenancy.audit.trail import operator
 from tenancy.registry import get_registry
+from users import members
+from users.errors import LastOwner
 from users.models import Membership, Role, User
 
 
@@ -18,6 +21,7 @@ class Command(BaseCommand):
         for verb in (grant, remove):
             verb.add_argument("email")
             verb.add_argument("tenant")
+            verb.add_argument("--force", action="store_true", help="Also the last owner.")
         grant.add_argument("--role", choices=Role.values, default=Role.MEMBER.value)
         listing = verbs.add_parser("list", help="List the members of a tenant.")
         listing.add_argument("tenant")
@@ -31,14 +35,28 @@ class Command(BaseCommand):
                 self.stdout.write(f"{membership.user.email}  {membership.role}")
             return
         user = self.find(options["email"])
-        if options["verb"] == "grant":
-            role = options["role"]
-            Membership.objects.update_or_create(user=user, tenant_id=tenant, defaults={"role": role})
-            self.stdout.write(f"{user.email} is now {role} of {tenant}.")
+        try:
+            if options["verb"] == "grant":
+                role = Role(options["role"])
+                members.grant(tenant, user, role, who=operator(), keeps_owner=not options["force"])
+                self.stdout.write(f"{user.email} is now {options['role']} of {tenant}.")
+            else:
+                self.remove(tenant, user, force=options["force"])
+        except LastOwner:
+            raise CommandError(
+                f"{user.email} is the last owner of {tenant} who can sign in. Make somebody else one first, "
+                "or say --force."
+            ) from None
+
+    def remove(self, tenant: str, user: User, *, force: bool) -> None:
+        # What belongs to a tenant that is gone has no owner to keep.
+        anyway = force or tenant not in get_registry()
+        try:
+            members.remove(tenant, user.pk, by=Role.OWNER, who=operator(), keeps_owner=not anyway)
+        except members.NoSuchMember:
+            self.stdout.write(f"{user.email} did not belong to {tenant}.")
         else:
-            deleted, _ = Membership.objects.filter(user=user, tenant_id=tenant).delete()
-            what = "no longer belongs" if deleted else "did not belong"
-            self.stdout.write(f"{user.email} {what} to {tenant}.")
+            self.stdout.write(f"{user.email} no longer belongs to {tenant}.")
 
     def find(self, email: str) -> User:
         try:

@@ -44,6 +44,8 @@ class Command(BaseCommand):
             return
         try:
             kid = create_key(folder, signs_in=signs_in)
+        except ImproperlyConfigured as exc:
+            raise CommandError(f"{exc} Mend or remove it first.") from None
         except OSError as exc:
             raise CommandError(f"JWT_KEYS_DIR: no key can be made in {folder}: {exc.strerror}") from exc
         begins = f"{kid[9:11]}:{kid[11:13]}:{kid[13:15]} UTC"

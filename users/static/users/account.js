@@ -4,7 +4,7 @@
 const form = document.querySelector("form");
 const says = document.getElementById("says");
 const rows = { name: document.getElementById("name-row"), password: document.getElementById("password-row") };
-const token = decodeURIComponent(location.hash.slice(1));
+const token = location.hash.slice(1);
 
 function say(text, isError) {
   says.textContent = text;
