@@ -261,7 +261,7 @@ def test_a_database_takes_one_stamp_only(empty_acme):
 @databases("control", "acme", transaction=True)
 def test_control_holds_and_records_everything_but_the_tenant_apps(empty_control):
     out = run("migrate", database="control")
-    apps = ["admin", "auth", "contenttypes", "ledger", "sessions", "users"]
+    apps = ["admin", "audit", "auth", "contenttypes", "ledger", "sessions", "users"]
     assert f"Apply all migrations: {', '.join(apps)}\n" in out
     assert "have changes" not in out
     assert {app for app, _ in recorded("control")} == set(apps)

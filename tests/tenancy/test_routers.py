@@ -224,7 +224,7 @@ def test_control_models_always_live_in_the_control_plane(model, context):
     ("alias", "labels"),
     [
         ("acme", settings.TENANT_APPS),
-        ("control", ["admin", "auth", "contenttypes", "ledger", "sessions", "users"]),
+        ("control", ["admin", "audit", "auth", "contenttypes", "ledger", "sessions", "users"]),
         ("default", []),
         ("Acme", []),
     ],
