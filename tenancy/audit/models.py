@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, ClassVar
 
+from django.core.checks import CheckMessage
 from django.db import models
 from django.utils import timezone
 
@@ -33,6 +34,18 @@ class Severity(models.TextChoices):
     CRITICAL = "critical", "Critical"
 
 
+class DetailsField(models.JSONField):
+    """Django's, without its system check: that opens every database to ask an SQLite what it was compiled
+    with, and before the first ``migrate`` there is none."""
+
+    def _check_supported(self, databases: object) -> list[CheckMessage]:
+        return []
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+
 class Event(models.Model):
     """Something that somebody did, or tried to. No secret and no content of a tenant's is ever in one.
 
@@ -57,7 +70,7 @@ class Event(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     #: The family (``sid``) of the token, or the API key.
     token_id = models.CharField(max_length=64, blank=True)
-    details = models.JSONField(default=dict, blank=True)
+    details = DetailsField(default=dict, blank=True)
 
     objects: ClassVar[models.Manager[Any]] = models.Manager()
 

@@ -161,3 +161,9 @@ def test_an_operator_is_named_with_their_machine():
     who = operator()
     assert who.kind == "operator"
     assert who.id.startswith(f"{who.name}@")
+
+
+def test_a_check_opens_no_database(monkeypatch):
+    """Before the first `migrate` there is none; Django's own field asks each SQLite what it can."""
+    monkeypatch.setattr(connections["control"], "cursor", None)
+    assert Event.check(databases=["control"]) == []
