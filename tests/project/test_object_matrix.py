@@ -265,6 +265,8 @@ ROWS = [
         200,
         body=lambda entered: {"token": f"invitation to {entered.caller.home}", "password": "a-new-password"},
         shows='"tenant":{{"id":"{home}","name":"{name}"}}',
+        # Who was deactivated had sent it.
+        otherwise={"deactivated user": LINK_NOT_VALID},
     ),
     Row("GET /api/audit/", PEOPLE, 200, shows="done-in-{home}"),
     Row("GET /api/members/", PEOPLE, 200, shows="member-of-{home}"),

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import django_filters
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -33,19 +32,23 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
 
-#: In UTC others have no place in a database.
-_DATES = [
-    MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)),
-    MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC)),
-]
+#: In UTC, moments beyond have no place in a database.
+_EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]  # untyped library
+    """A moment with its offset from UTC. One so far away that UTC has no year for it is as good as the last."""
+
+    def filter(self, queryset: Any, value: datetime | None) -> Any:
+        return super().filter(queryset, value and min(max(value, _EARLIEST), _LATEST))
 
 
 class EventFilter(django_filters.FilterSet):
     action = django_filters.ChoiceFilter(choices=[(action, action) for action in sorted(ACTIONS)])
     outcome = django_filters.ChoiceFilter(choices=Outcome.choices)
     actor_id = django_filters.CharFilter(max_length=64)
-    since = django_filters.IsoDateTimeFilter("at", "gte", validators=_DATES)
-    until = django_filters.IsoDateTimeFilter("at", "lt", validators=_DATES)
+    since = MomentFilter("at", "gte")
+    until = MomentFilter("at", "lt")
 
     class Meta:
         model = Event
