@@ -74,7 +74,7 @@ test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18 (COVERA
 	@test -z "$(COVERAGE)" || $(BIN)/coverage report --fail-under=95
 
 .PHONY: test-swarm
-test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers that leak on purpose (three minutes)
+test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers that leak on purpose (five minutes)
 	@SWARM_REQUESTS=$${SWARM_REQUESTS:-20000} TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/swarm
 
 .PHONY: test-system
@@ -95,7 +95,7 @@ bench: $(VENV)/bench.done  ## Time requests beside other ways to serve tenants (
 	@$(BIN)/python -m benchmarks $(subst $(comma), ,$(BENCH)) $(BENCH_ARGS)
 
 .PHONY: bench-faults
-bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (three minutes)
+bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant cost the others (five minutes)
 	@$(BIN)/python -m benchmarks faults $(BENCH_ARGS)
 
 .PHONY: bench-fleet

@@ -37,7 +37,7 @@ _EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinf
 
 
 class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]  # untyped library
-    """A moment with its offset from UTC. One so far away that UTC has no year for it is as good as the last."""
+    """A moment with its offset from UTC. One that UTC has no year for is as good as the last."""
 
     def filter(self, queryset: Any, value: datetime | None) -> Any:
         return super().filter(queryset, value and min(max(value, _EARLIEST), _LATEST))
