@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
 import socket
 import uuid
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
+from tenancy.account import account_name
 from tenancy.audit.models import Actor, Event, Outcome, Severity
 from tenancy.context import current_request_id, current_tenant_id
 from tenancy.transactions import control_atomic
@@ -67,10 +66,7 @@ SERVICE = Who(Actor.SERVICE)
 
 def operator() -> Who:
     """Whoever runs this command."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        name = str(os.getuid())
+    name = account_name()
     return Who(Actor.OPERATOR, f"{name}@{socket.gethostname()}", name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import socket
@@ -19,6 +18,7 @@ from django.db import DatabaseError, IntegrityError, close_old_connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from tenancy.account import account_name
 from tenancy.exceptions import TenancyError
 from tenancy.ledger.models import Entry, Run
 from tenancy.transactions import control_atomic
@@ -130,11 +130,11 @@ def _take_over_crashed(kind: str) -> None:
 
 
 def _who() -> dict[str, str]:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        user = str(os.getuid())
-    return {"user": user, "host": socket.gethostname(), "process": f"{os.getpid()} {_namespace()}".strip()}
+    return {
+        "user": account_name(),
+        "host": socket.gethostname(),
+        "process": f"{os.getpid()} {_namespace()}".strip(),
+    }
 
 
 def _namespace() -> str:

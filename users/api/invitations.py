@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -67,7 +68,7 @@ class AcceptedSerializer(serializers.Serializer[object]):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class InvitationsView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore[misc]
+class InvitationsView(ApiViewMixin, ListModelMixin, GenericAPIView[Invitation]):  # type: ignore[misc]
     is_braked = True
     has_rules = True
     permission_classes = (MayManagePeople,)
@@ -87,8 +88,7 @@ class InvitationsView(ApiViewMixin, GenericAPIView[Invitation]):  # type: ignore
         responses=InvitationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.list(request)
 
     @extend_schema(
         operation_id="invite",

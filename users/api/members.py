@@ -8,6 +8,7 @@ from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -40,7 +41,7 @@ class ChangeMemberSerializer(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class MembersView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[misc]
+class MembersView(ApiViewMixin, ListModelMixin, GenericAPIView[Membership]):  # type: ignore[misc]
     permission_classes = (MayManagePeople,)
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
@@ -58,8 +59,7 @@ class MembersView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[mis
         responses=MemberSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.list(request)
 
 
 class MemberView(ApiViewMixin, GenericAPIView[Membership]):  # type: ignore[misc]

@@ -8,6 +8,7 @@ from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -64,7 +65,7 @@ class OwnSessionsView(ApiViewMixin, GenericAPIView[TokenFamily]):  # type: ignor
         return TokenFamily.objects.living(self.request.user)
 
 
-class SessionsView(OwnSessionsView):
+class SessionsView(ListModelMixin, OwnSessionsView):
     def known_parameters(self) -> set[str]:
         return {"keep_current"} if self.request.method == "DELETE" else {"page", "page_size"}
 
@@ -75,8 +76,7 @@ class SessionsView(OwnSessionsView):
         responses=SessionSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.list(request)
 
     @extend_schema(
         operation_id="revoke_sessions",
