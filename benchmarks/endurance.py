@@ -9,13 +9,14 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.load import Client, Sample, drive, get, percentile
+from benchmarks.load import BROKEN, Client, Sample, drive, get, percentile
 from benchmarks.progress import Reporter
 from benchmarks.result import Goal, Result, Table
 from benchmarks.stage import CROWD, Guest, Stage
@@ -116,6 +117,10 @@ def report(samples: list[Sample], seconds: float, looks: list[Look], tenants: in
         "requests": total,
         "a second": total / seconds,
         "errors": errors,
+        **{
+            "no answer" if status == BROKEN else str(status): number
+            for status, number in sorted(Counter(one.status for one in samples if one.is_error).items())
+        },
         "p50, ms": percentile(seconds_of, 0.5) * 1000,
         "p99, ms": percentile(seconds_of, 0.99) * 1000,
         "most connections to tenants": tenants,

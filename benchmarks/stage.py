@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ class Stage:
         self.host = self.base.rpartition("@")[2].replace("%2F", "/")
         # It would run in one variant's turn, and not in another's.
         self.execute("postgres", "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
-        create_key(self.folder / "keys")
+        # This process has no settings: only those that it starts have.
+        create_key(self.folder / "keys", signs_in=timedelta(), algorithm="RS256")
         (self.folder / "static").mkdir()
         self._prepared: dict[str, list[Guest]] = {}
 

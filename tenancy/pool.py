@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from tenancy.breaker import Breaker, State
 from tenancy.conf import conf
+from tenancy.departures import Departures
 from tenancy.exceptions import DatabaseBusy, DatabaseUnavailable
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.servers import Server, Servers
@@ -33,6 +34,8 @@ logger = logging.getLogger("tenancy.pool")
 
 #: Seconds that closing many connections may take because servers say nothing.
 PATIENCE = 0.2
+#: Seconds between two looks of somebody who waits at the sessions that are to end.
+_LOOK = 0.02
 
 
 class Poolable(Protocol):
@@ -45,13 +48,14 @@ class Poolable(Protocol):
         """Whether it can be handed to the running code; asks nothing of the server."""
 
     def discard(self, *, patiently: bool = True) -> None:
-        """Close it physically, which gives its slot back; ``patiently`` when the server has seen it, too."""
+        """Close it physically, which gives its slot back; ``patiently``: wait a moment for the server to see
+        it, so that the room is there at once."""
 
 
 class Slot:
     """Leave to have one physical connection open."""
 
-    __slots__ = ("alias", "holder", "opened_at", "server", "spent")
+    __slots__ = ("alias", "holder", "is_leaving", "opened_at", "server", "spent")
 
     def __init__(self, alias: str, server: Server | None) -> None:
         self.alias = alias
@@ -60,6 +64,8 @@ class Slot:
         self.opened_at = time.monotonic()
         #: Given back, or passed on to another alias.
         self.spent = False
+        #: Its connection was closed, and its server did not end the session at once.
+        self.is_leaving = False
         #: The wrapper, for those who look after open connections; it dies when the wrapper does.
         self.holder: weakref.ref[Any] | None = None
 
@@ -99,7 +105,7 @@ class Wish:
 class Grant:
     """What a caller was given: room for a new connection, or a connection that was idle.
 
-    ``victim`` must be closed before a new one is opened: its room is the room.
+    ``victim`` must be closed, and its session over, before a new one is opened: its room is the room.
     """
 
     slot: Slot | None = None
@@ -144,6 +150,8 @@ class Pool:
         self._queue: deque[_Waiter] = deque()
         self._slots: set[Slot] = set()
         self._servers = Servers()
+        #: Rooms that are taken by sessions which were told to end.
+        self._departures: Departures[Slot] = Departures()
         #: Slots whose wrapper was collected as garbage. A finalizer may run anywhere, also where this thread
         #: holds the lock, so it only notes it here.
         self._lost: deque[Slot] = deque()
@@ -193,21 +201,32 @@ class Pool:
         wish = Wish(alias, server, fresh)
         self.do_chores()
         with self._lock:
-            self._collect_lost()
+            self._collect()
             self._refuse_if_broken(wish)
         if self.is_full(alias) and not self._has_room(alias):
             self.close_spare()
-        grant = self._grant_or_queue(wish)
-        if isinstance(grant, _Waiter):
-            grant = self._wait(grant, conf.pool_wait)
-        if grant.victim is not None:
-            try:
-                grant.victim.discard()
-            except BaseException:
-                if grant.slot is not None:
-                    self.abandoned(grant.slot)
-                raise
-        return grant
+        deadline = time.monotonic() + conf.pool_wait
+        while True:
+            grant = self._grant_or_queue(wish)
+            if isinstance(grant, _Waiter):
+                grant = self._wait(grant, max(deadline - time.monotonic(), 0))
+            if self._has_its_room(grant):
+                return grant
+
+    def _has_its_room(self, grant: Grant) -> bool:
+        """Close the victim, and see whether that made room. If not the grant is worth nothing."""
+        if grant.victim is None or grant.slot is None:
+            return True
+        room = grant.victim.slot
+        try:
+            grant.victim.discard()
+        except BaseException:
+            self.abandoned(grant.slot)
+            raise
+        if room is None or not room.is_leaving:
+            return True
+        self.abandoned(grant.slot)
+        return False
 
     def _grant_or_queue(self, wish: Wish) -> Grant | _Waiter:
         with self._lock:
@@ -260,10 +279,17 @@ class Pool:
                 breaker.did_not_try()
             self._release(slot)
 
-    def release(self, slot: Slot) -> None:
-        """The connection that held ``slot`` is closed."""
+    def release(self, slot: Slot, line: int | None = None) -> None:
+        """The connection that held ``slot`` is closed. With a ``line`` its room is taken until the server
+        hangs up on that descriptor, which is the pool's from now on."""
         with self._lock:
+            if line is not None:
+                slot.is_leaving = True
+                room = self._take_room(slot.alias, slot.server)
+                self._departures.add(room, room.server, line, time.monotonic())
             self._release(slot)
+        if line is not None:
+            self.wake()
 
     def hold(self, slot: Slot, wrapper: Any) -> None:
         """Remember whose slot it is, and take it back when the wrapper is collected without being closed."""
@@ -291,7 +317,7 @@ class Pool:
         before = time.monotonic() - conf.idle_seconds
         aged = []
         with self._lock:
-            self._collect_lost()
+            self._collect()
             while self._idle:
                 connection, since = next(iter(self._idle.values()))
                 if since > before:
@@ -307,6 +333,8 @@ class Pool:
         with self._lock:
             self._servers.silence(server)
             self._disappoint(lambda wish: wish.server == server)
+            for room in self._departures.give_up(server):
+                self._release(room)
             idle = [
                 connection
                 for account in self._accounts.values()
@@ -318,17 +346,13 @@ class Pool:
         self.wake()
         return idle
 
-    def is_trusted(self, server: Server | None) -> bool:
-        """Whether nothing speaks for it that a server is gone."""
+    def look_at_departures(self) -> None:
+        """Give the rooms of sessions that have ended to whoever waits, and have a server asked whether it is
+        there that does not end one."""
         with self._lock:
-            return server is not None and not self._servers.is_suspected(server)
-
-    def suspect(self, server: Server | None) -> None:
-        """Have a server asked whether it is there: it kept somebody waiting."""
-        if server is not None:
-            with self._lock:
+            self._collect()
+            for server in self._departures.slow(time.monotonic()):
                 self._servers.suspect(server)
-            self.wake()
 
     def heard(self, server: Server) -> None:
         """A server that was silent, or suspected of it, answers."""
@@ -382,7 +406,7 @@ class Pool:
         """How many connections are open: to one alias, or to all."""
         self.do_chores()
         with self._lock:
-            self._collect_lost()
+            self._collect()
             if alias is None:
                 return sum(self._open.values())
             account = self._accounts.get(alias)
@@ -408,6 +432,7 @@ class Pool:
         """
         # Without the lock: whoever held it when the process was forked is not here to let go.
         _graveyard.append([self._idle, list(_holders(self._slots))])
+        self._departures.give_up()
         close_spare, wake = self.close_spare, self.wake
         self.__init__()  # type: ignore[misc]
         self.close_spare, self.wake = close_spare, wake
@@ -471,20 +496,28 @@ class Pool:
         now = time.monotonic()
         if not account.connecting:
             account.connecting_since = now
-        account.open += 1
         account.connecting += 1
-        self._open[wish.is_control] += 1
         if account.breaker is not None:
             account.breaker.try_once()
-        slot = Slot(wish.alias, wish.server)
+        slot = self._take_room(wish.alias, wish.server)
         self._servers.begin(wish.server, slot, now)
         return Grant(slot=slot, victim=victim)
 
+    def _take_room(self, alias: str, server: Server | None) -> Slot:
+        self._account(alias).open += 1
+        self._open[alias == CONTROL_ALIAS] += 1
+        return Slot(alias, server)
+
     def _longest_idle(self, control: bool) -> Poolable | None:
+        """The one to close for its room; rather one whose server ends sessions at once."""
+        slow, found = self._departures.servers(), None
         for connection, _ in self._idle.values():
-            if (connection.alias == CONTROL_ALIAS) is control:
+            if (connection.alias == CONTROL_ALIAS) is not control:
+                continue
+            if connection.slot is None or connection.slot.server not in slow:
                 return connection
-        return None
+            found = found or connection
+        return found
 
     def _evict(self, connection: Poolable) -> None:
         self._unpark(connection)
@@ -514,9 +547,13 @@ class Pool:
         self._servers.end(slot.server, slot)
         return account
 
-    def _collect_lost(self) -> None:
+    def _collect(self) -> None:
+        """Take back what nobody gives back: of wrappers that were collected, of sessions that have ended."""
         while self._lost:
             self._release(self._lost.popleft())
+        if self._departures:
+            for room in self._departures.gone(time.monotonic()):
+                self._release(room)
 
     def _refuse_if_broken(self, wish: Wish) -> None:
         if self._servers.is_silent(wish.server, time.monotonic()):
@@ -585,8 +622,14 @@ class Pool:
                 self.abandoned(grant.slot)
 
     def _wait(self, waiter: _Waiter, seconds: float) -> Grant:
+        deadline = time.monotonic() + seconds
         try:
-            waiter.served.acquire(timeout=seconds)
+            while not waiter.served.acquire(timeout=max(min(_LOOK, deadline - time.monotonic()), 0)):
+                if time.monotonic() >= deadline:
+                    break
+                if self._departures:
+                    with self._lock:
+                        self._collect()
         except BaseException:  # Ctrl-C: nobody comes for what it may have been given
             self._forget_waiter(waiter)
             raise

@@ -67,9 +67,6 @@ class Servers:
     def suspect(self, server: Server) -> None:
         self._records.setdefault(server, _Record()).suspected = True
 
-    def is_suspected(self, server: Server) -> bool:
-        return server in self._records and self._records[server].suspected
-
     def silence(self, server: Server) -> None:
         record = self._records.setdefault(server, _Record())
         record.suspected = record.silent = True

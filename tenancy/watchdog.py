@@ -120,6 +120,7 @@ class Watchdog:
     def look(self) -> None:
         """One look at everything."""
         self.pool.do_chores()
+        self.pool.look_at_departures()
         self.pool.discard_aged()
         suspects = self._long_calls()
         self.pool.note_stuck(Counter(wrapper.alias for wrapper, _ in suspects))

@@ -9,6 +9,7 @@ connection and ``_close`` closes it; ``_thread_ident`` is the thread that may us
 
 from __future__ import annotations
 
+import os
 import time
 from _thread import get_ident
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class PooledWrapper(Base):
     #: A statement was run that may have changed the session for those that come after.
     session_changed = False
 
-    #: Whether to wait until the server has seen that it is closed, so that there is never one too many.
+    #: Whether to wait a moment for the server to see that it is closed, so that its room is free at once.
     hang_up_patiently = True
 
     #: Opened for a tenant that may be read only. The server, or SQLite, then refuses every write.
@@ -333,18 +334,23 @@ class PooledWrapper(Base):
         if not closing.acquire(blocking=False):
             return
         raw, slot, self.slot = self.connection, self.slot, None
+        line = None
         try:
             if raw is not None:
-                self._hang_up(raw, None if slot is None else slot.server)
+                line = self._hang_up(raw)
         finally:
             closing.release()
             if slot is not None:
-                pool.release(slot)
+                pool.release(slot, line)
+            elif line is not None:
+                os.close(line)
 
-    def _hang_up(self, raw: Any, server: Server | None) -> None:
-        """Close the physical connection, and see to it that its room is free."""
+    def _hang_up(self, raw: Any) -> int | None:
+        """Close the physical connection. Returns a descriptor at which its server will show that the session
+        is over, unless it is."""
         with self.wrap_database_errors:
             raw.close()
+        return None
 
     def discard(self, *, patiently: bool = True) -> None:
         """Close it physically, in whatever state it is. For whoever alone has it.

@@ -24,6 +24,7 @@ from django.utils.connection import BaseConnectionHandler, ConnectionDoesNotExis
 from psycopg2 import sql
 
 from catalog.models import Category
+from tenancy import departures
 from tenancy.backends import cursors
 from tenancy.backends.faults import Fault, classify
 from tenancy.backends.postgresql import base
@@ -39,7 +40,7 @@ from tenancy.exceptions import (
     WrongTenant,
 )
 from tenancy.middleware import TenantScopeMiddleware
-from tenancy.pool import pool
+from tenancy.pool import discard_all, pool
 from tenancy.registry import Registry, get_registry
 from tenancy.tenant import Status, Tenant
 from tenancy.testing import changed_tenant, databases, twins
@@ -479,10 +480,10 @@ def test_two_threads_that_find_it_is_time_close_it_once(monkeypatch):
     connection.ensure_connection()
     hang_up, calls = type(connection)._hang_up, []
 
-    def slowly(self, raw, server):
+    def slowly(self, raw):
         calls.append(threading.get_ident())
         time.sleep(0.1)
-        hang_up(self, raw, server)
+        return hang_up(self, raw)
 
     monkeypatch.setattr(type(connection), "_hang_up", slowly)
     threads = [threading.Thread(target=connection.discard) for _ in range(4)]
@@ -495,30 +496,95 @@ def test_two_threads_that_find_it_is_time_close_it_once(monkeypatch):
     assert connection.slot is None
 
 
-@databases("acme", transaction=True)
-def test_a_server_that_ends_no_session_keeps_one_waiting_and_then_nobody(monkeypatch):
-    """Its sessions count until it has ended them; one that is gone must not hold up everybody."""
+@pytest.fixture
+def endless(monkeypatch):
+    """Sessions that are told to end, and do not: called, it lets them. What is seen of them is noted."""
+    looks, ended = [], []
+
+    def look(line, milliseconds=0):
+        looks.append(milliseconds)
+        return bool(ended)
+
+    for module in (base, departures):
+        monkeypatch.setattr(module, "has_hung_up", look)
+    yield ended, looks
+    ended.append(True)
+    pool.look_at_departures()
+    pool.reset_breakers()
+
+
+@databases("acme", "globex", transaction=True)
+def test_the_room_of_a_session_is_taken_until_the_server_has_ended_it(endless, settings):
+    """What a server counts is what counts: it may be slower to end a session than others want a new one."""
     if connections["acme"].vendor == "sqlite":
-        return  # there is nobody to wait for
-    waited = []
-    monkeypatch.setattr(base, "_has_ended", lambda number, milliseconds: bool(waited.append(milliseconds)))
-    # Nobody asks it now, as while it is asked.
-    monkeypatch.setattr(pool, "wake", lambda: None)
+        return  # there is no server
+    ended, looks = endless
+    connections.close_all()
+    pool.discard_idle()
+    settings.TENANCY_POOL_SIZE = 1
+    connections["acme"].ensure_connection()
+    connections["acme"].close()
+    assert looks[0] == 100
+    assert pool.open_connections("acme") == 1
+    with pytest.raises(DatabaseBusy):
+        connections["globex"].ensure_connection()
+    threading.Timer(0.1, ended.append, (True,)).start()
+    connections["globex"].ensure_connection()
+    assert (pool.open_connections("acme"), pool.open_connections("globex")) == (0, 1)
+    connections["globex"].close()
+
+
+@databases("acme", "globex", transaction=True)
+def test_who_closes_an_idle_connection_for_its_room_waits_for_its_session_to_end(endless, settings):
+    if connections["acme"].vendor == "sqlite":
+        return
+    ended, _ = endless
+    connections.close_all()
+    pool.discard_idle()
+    settings.TENANCY_POOL_SIZE = 1
+
+    def work():
+        with tenant_context("acme"):
+            raw_of("acme")
+        assert pool.idle_connections("acme") == 1
+        with pytest.raises(DatabaseBusy):
+            connections["globex"].ensure_connection()
+        assert (pool.open_connections("acme"), pool.open_connections("globex")) == (1, 0)
+        ended.append(True)
+        connections["globex"].ensure_connection()
+        assert (pool.open_connections("acme"), pool.open_connections("globex")) == (0, 1)
+
+    in_new_thread(work)
+
+
+@databases("acme", transaction=True)
+def test_a_server_that_ends_no_session_is_asked_and_one_that_is_gone_keeps_no_room(endless, monkeypatch):
+    if connections["acme"].vendor == "sqlite":
+        return
+    monkeypatch.setattr(pool, "wake", lambda: None)  # nobody asks it now
     server = connections["acme"].server()
-
-    def open_and_close():
-        connections["acme"].ensure_connection()
-        connections["acme"].close()
-
-    open_and_close()
-    assert waited == [100, 300]
+    connections["acme"].ensure_connection()
+    connections["acme"].close()
+    pool.look_at_departures()
+    assert server not in pool.to_be_asked()
+    monkeypatch.setattr(departures, "SLOW", -1)
+    pool.look_at_departures()
     assert server in pool.to_be_asked()
-    open_and_close()
-    assert waited == [100, 300, 100]
+    assert pool.open_connections("acme") == 1
+    discard_all(pool.silence(server))
+    assert pool.open_connections("acme") == 0
     pool.heard(server)
-    open_and_close()
-    assert waited == [100, 300, 100, 100, 300]
-    pool.heard(server)
+
+
+@databases("acme", transaction=True)
+def test_a_session_that_never_ends_is_not_counted_for_ever(endless, monkeypatch):
+    if connections["acme"].vendor == "sqlite":
+        return
+    connections["acme"].ensure_connection()
+    connections["acme"].close()
+    assert pool.open_connections("acme") == 1
+    monkeypatch.setattr(departures, "MOST", -1)
+    assert pool.open_connections("acme") == 0
 
 
 @databases("acme", transaction=True)
@@ -727,7 +793,7 @@ class TestAnAsyncRequest:
             connections["acme"].execute_wrappers.append(lambda execute, *args: execute(*args))
 
         self.serve(self.view(work))
-        assert pool.open_connections("acme") == 0
+        until_closed("acme")
 
     def test_a_cursor_that_is_collected_in_an_event_loop_lets_its_connection_go(self):
         kept = []

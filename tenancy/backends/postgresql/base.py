@@ -18,9 +18,9 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from tenancy.backends.cursors import GuardedRows
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.context import current_tenant
+from tenancy.departures import has_hung_up
 from tenancy.exceptions import DatabaseUnavailable
 from tenancy.names import MOST_ADDRESSES, NameUnknown, names
-from tenancy.pool import pool
 from tenancy.registry import get_registry
 from tenancy.servers import Server, server_of
 
@@ -32,16 +32,9 @@ LIMITS = {
 }
 #: Seconds that may go to the name of a host without being missed for connecting to it.
 _UNHURRIED = 0.1
-#: Milliseconds for a server to end a session. One that is there needs one or two; one that has more to do
-#: than it can gets the second on top of the first.
-_PATIENCE, _MOST_PATIENCE = 100, 300
-
-
-def _has_ended(number: int, milliseconds: int) -> bool:
-    """Whether the other side of a closed connection hangs up within this time."""
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(milliseconds))
+#: Milliseconds that whoever closes a connection waits for the session to end. A server that is there needs
+#: one or two.
+_PATIENCE = 100
 
 
 def _past_the_pooler(alias: str) -> dict[str, Any] | None:
@@ -178,27 +171,26 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             if raw.fileno() == number:
                 twin.shutdown(socket.SHUT_RDWR)
 
-    def _hang_up(self, raw: Any, server: Server | None) -> None:
+    def _hang_up(self, raw: Any) -> int | None:
         """A server counts a session until its process has ended, which it shows by hanging up. That is waited
-        for before another may open one in its place, so that there is never one too many. A server that does
-        not show it in time may be gone: nobody else waits as long before it has been asked."""
-        twin = None
-        in_loop = asyncio._get_running_loop() is not None  # which must not wait
-        if not raw.closed and not in_loop and self.hang_up_patiently:
+        for a moment; after that the pool keeps the room, so that there is never one too many."""
+        line = None
+        if not raw.closed:
             with contextlib.suppress(OSError, DriverError):
-                twin = os.dup(raw.fileno())
+                line = os.dup(raw.fileno())
         try:
-            super()._hang_up(raw, server)
-            if (
-                twin is not None
-                and not _has_ended(twin, _PATIENCE)
-                and pool.is_trusted(server)
-                and not _has_ended(twin, _MOST_PATIENCE)
+            super()._hang_up(raw)
+            in_loop = asyncio._get_running_loop() is not None  # which must not wait
+            if line is None or not has_hung_up(
+                line, _PATIENCE if self.hang_up_patiently and not in_loop else 0
             ):
-                pool.suspect(server)
-        finally:
-            if twin is not None:
-                os.close(twin)
+                return line
+        except BaseException:
+            if line is not None:
+                os.close(line)
+            raise
+        os.close(line)
+        return None
 
     def is_usable(self) -> bool:
         """Look at the socket instead of asking the server: an idle connection has nothing to say, so
