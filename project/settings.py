@@ -181,6 +181,8 @@ SIMPLE_JWT = {
 SERVICE_NAME = "Freehold"
 ACCOUNT_URL = os.environ.get("ACCOUNT_URL") or f"{JWT_ISSUER.rstrip('/')}/account"
 INVITATION_LIFETIME = timedelta(days=7)
+API_KEY_LIFETIME = timedelta(days=90)  # of one that is made without a date
+API_KEY_MAX_LIFETIME = timedelta(days=365)
 PASSWORD_RESET_TIMEOUT = 3600
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "no-reply@localhost"
 try:
@@ -204,7 +206,10 @@ elif DEBUG:
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 REST_FRAMEWORK = {
     "NUM_PROXIES": environment.count("NUM_PROXIES", 0),  # in front, whose X-Forwarded-For is believed
-    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.TenantJWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "users.authentication.TenantJWTAuthentication",
+        "users.authentication.ApiKeyAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["users.permissions.MayUseTenant"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenancy.rest.parsers.StrictJSONParser"],
@@ -242,6 +247,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "password", "description": "When you forgot it"},
         {"name": "members", "description": "Who belongs to your tenant"},
         {"name": "invitations", "description": "Who is to belong to it"},
+        {"name": "keys", "description": "How machines get into your tenant"},
         {"name": "audit", "description": "What was done in your tenant"},
         {"name": "categories"},
         {"name": "products"},

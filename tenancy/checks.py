@@ -17,6 +17,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models import AutoField, FileField, IntegerField, Model
+from django.http.request import validate_host
 
 from tenancy.cache import SharedCacheMixin, TenantCacheMixin
 from tenancy.conf import DEFAULTS, conf
@@ -250,6 +251,26 @@ def check_connection_budget(databases: Sequence[str] | None = None, **kwargs: An
                 )
             )
     return messages
+
+
+def check_hosts(**kwargs: Any) -> list[CheckMessage]:
+    """W014: the host names in tenants.yaml are allowed. On one that is not, Django answers everybody 400."""
+    refused = {
+        host: tenant_id
+        for host, tenant_id in get_registry().hosts.items()
+        if not validate_host(host, settings.ALLOWED_HOSTS)
+    }
+    if not refused:
+        return []
+    host, tenant_id = next(iter(refused.items()))
+    others = f" (and {len(refused) - 1:,} more)" if len(refused) > 1 else ""
+    return [
+        CheckWarning(
+            f"tenants.{tenant_id}.hosts names '{host}', and ALLOWED_HOSTS does not allow it{others}.",
+            hint="Add it there, or the domain that they have in common with a dot before it: '.example.com'.",
+            id="tenancy.W014",
+        )
+    ]
 
 
 def check_relations(**kwargs: Any) -> list[CheckMessage]:
@@ -495,4 +516,4 @@ CHECKS = (
 )
 
 #: Run by ``check --deploy`` only.
-DEPLOY_CHECKS = (check_connection_budget,)
+DEPLOY_CHECKS = (check_connection_budget, check_hosts)

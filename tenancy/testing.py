@@ -210,7 +210,8 @@ class _Maker(ABC):
         """Undo ``create`` or ``clone``."""
 
     def migrate(self) -> None:
-        call_command("migrate", database=self.alias, verbosity=0)
+        # As Django's own runner says it; see the command.
+        call_command("migrate", database=self.alias, verbosity=0, run_syncdb=True)
 
     def drop(self) -> None:
         self.connection.close()

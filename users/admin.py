@@ -1,4 +1,4 @@
-"""The control plane's admin: people and their memberships."""
+"""The control plane's admin: people and their memberships. What staff change is in the audit trail."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 
+from tenancy.audit.trail import record
 from tenancy.registry import get_registry
 from users.errors import TooManyAttempts
-from users.models import Membership, TokenFamily, User
+from users.models import ApiKey, Membership, TokenFamily, User
+from users.origin import Origin
+from users.people import person
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -55,8 +58,55 @@ class MembershipInline(admin.TabularInline):
     extra = 0
 
 
+class AuditedAdmin(admin.ModelAdmin):
+    """Records every addition, change and deletion, where Django tells its own log, and who belongs to which
+    tenant where its owners see it."""
+
+    def log_addition(self, request: Any, obj: Any, message: Any) -> Any:
+        self._record(request, "admin.added", obj, message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: Any, obj: Any, message: Any) -> Any:
+        self._record(request, "admin.changed", obj, message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: Any, queryset: Any) -> Any:
+        for obj in queryset:
+            self._record(request, "admin.deleted", obj)
+        return super().log_deletions(request, queryset)
+
+    def _record(self, request: Any, action: str, obj: Any, message: Any = ()) -> None:
+        who = person(request.user, Origin.of(request))
+        details = {"model": obj._meta.label, "changes": message or []}  # names of fields, and no contents
+        record(action, who, tenant_id="", target=str(obj), details=details)
+
+
+def _joined(request: Any, membership: Membership) -> None:
+    _tell(request, "member.added", membership, {"role": membership.role})
+
+
+def _left(request: Any, membership: Membership) -> None:
+    _tell(request, "member.removed", membership, {})
+
+
+def _changed(request: Any, membership: Membership, before: dict[str, Any]) -> None:
+    """``before`` is what the form began with. One for another tenant leaves the first."""
+    if before["tenant_id"] != membership.tenant_id:
+        _left(request, Membership(user=membership.user, tenant_id=before["tenant_id"]))
+        _joined(request, membership)
+    elif before["role"] != membership.role:
+        details = {"from": before["role"], "to": membership.role}
+        _tell(request, "member.role_changed", membership, details)
+
+
+def _tell(request: Any, action: str, membership: Membership, details: dict[str, str]) -> None:
+    who = person(request.user, Origin.of(request))
+    facts = {"target": membership.user.email, "details": details}
+    record(action, who, tenant_id=membership.tenant_id, **facts)
+
+
 @admin.register(User)
-class UserAdmin(StockUserAdmin):
+class UserAdmin(AuditedAdmin, StockUserAdmin):
     add_form = AdminUserCreationForm
     ordering = ("email_canonical",)
     list_display = ("email", "name", "is_active", "is_staff", "last_login")
@@ -78,9 +128,24 @@ class UserAdmin(StockUserAdmin):
         ),
     )
 
+    def save_formset(self, request: Any, form: Any, formset: Any, change: Any) -> None:
+        before = {each.instance.pk: each.initial for each in formset.initial_forms}
+        super().save_formset(request, form, formset, change)
+        for membership in formset.new_objects:
+            _joined(request, membership)
+        for membership, _ in formset.changed_objects:
+            _changed(request, membership, before[membership.pk])
+        for membership in formset.deleted_objects:
+            _left(request, membership)
+
+    def log_deletions(self, request: Any, queryset: Any) -> Any:
+        for membership in Membership.objects.filter(user__in=queryset).select_related("user"):
+            _left(request, membership)
+        return super().log_deletions(request, queryset)
+
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(AuditedAdmin):
     form = MembershipForm
     list_display = ("user", "tenant_id", "role", "created_at")
     list_filter = ("role", "tenant_id")
@@ -88,15 +153,46 @@ class MembershipAdmin(admin.ModelAdmin):
     autocomplete_fields = ("user",)
     list_select_related = ("user",)
 
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
+        return ("user",) if obj else ()  # somebody else's membership is another one
+
+    def save_model(self, request: Any, obj: Membership, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        if change:
+            _changed(request, obj, form.initial)
+        else:
+            _joined(request, obj)
+
+    def log_deletions(self, request: Any, queryset: Any) -> Any:
+        for membership in queryset:
+            _left(request, membership)
+        return super().log_deletions(request, queryset)
+
 
 @admin.register(TokenFamily)
-class TokenFamilyAdmin(admin.ModelAdmin):
+class TokenFamilyAdmin(AuditedAdmin):
     """Who is signed in where. To look at; deleting one ends that session."""
 
     list_display = ("user", "tenant_id", "created_at", "used_at", "expires_at", "revoked_at")
     search_fields = ("user__email", "tenant_id")
     list_select_related = ("user",)
     fields = ("user", "tenant_id", "created_at", "used_at", "expires_at", "revoked_at")
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *args: Any) -> bool:
+        return False
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(AuditedAdmin):
+    """How machines get in. To look at; deleting one ends it."""
+
+    list_display = ("prefix", "name", "tenant_id", "role", "created_by", "expires_at", "last_used_at")
+    search_fields = ("prefix", "name", "tenant_id", "created_by__email")
+    list_select_related = ("created_by",)
+    exclude = ("secret_hash",)
 
     def has_add_permission(self, *args: Any) -> bool:
         return False

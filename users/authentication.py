@@ -1,9 +1,11 @@
-"""From a bearer token to a user, a tenant and a role: one query of the control plane."""
+"""From a bearer token or an API key to a user, a tenant and a role: one query of the control plane."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -14,11 +16,13 @@ from tenancy.context import enter_request, identify_user
 from tenancy.exceptions import TenantNotFound
 from tenancy.planes import CONTROL_ALIAS
 from tenancy.registry import get_registry
+from tenancy.rest.errors import ApiError
 from tenancy.tenant import Status, Tenant
+from users import api_keys
 from users.entry import refuse_other_host
-from users.errors import TenantForbidden, TokenNotValid
+from users.errors import KeyNotValid, PersonRequired, TenantForbidden, TokenNotValid
 from users.families import find_family
-from users.models import Role, User
+from users.models import ApiKey, Role, User
 from users.tokens import Claims, TenantAccessToken
 
 #: Headers by which other products choose a tenant. Here the token decides; one that says otherwise is an
@@ -28,11 +32,21 @@ _TENANT_HEADERS = ("X-Tenant", "X-Tenant-Id")
 
 @dataclass(frozen=True)
 class Access:
-    """``request.auth``: what the token and the control plane say, now, of whoever is asking."""
+    """``request.auth``: what the token or the key and the control plane say, now, of whoever is asking."""
 
-    claims: Claims
     tenant: Tenant
     role: Role
+    #: Of a person, who signed in: the access token's.
+    claims: Claims | None = None
+    #: Of a machine.
+    key: ApiKey | None = None
+
+    @property
+    def session_id(self) -> uuid.UUID:
+        """The session of a person. Raises ``PersonRequired`` for a key."""
+        if self.claims is None:
+            raise PersonRequired
+        return self.claims.family_id
 
 
 class TenantJWTAuthentication(JWTAuthentication):
@@ -57,25 +71,62 @@ class TenantJWTAuthentication(JWTAuthentication):
         identify_user(family.user_id)
         if family.role is None:
             raise TenantForbidden
-        try:
-            tenant = get_registry().get(claims.tenant_id)
-        except TenantNotFound as exc:
-            raise TenantForbidden from exc
-        refuse_other_host(request, tenant.id)
-        refuse_other_tenant(request, tenant)
-        if tenant.status is not Status.SUSPENDED:
-            enter_request(tenant)
-        return family.user, Access(claims, tenant, Role(family.role))
+        tenant = enter(request, claims.tenant_id)
+        return family.user, Access(tenant, Role(family.role), claims=claims)
 
     def bearer_token(self, request: Request) -> bytes | None:
         """The token of the Authorization header; None for no header, or another scheme."""
-        parts = (self.get_header(request) or b"").split()
-        # The scheme's case does not matter (RFC 9110, section 11.1).
-        if not parts or parts[0].lower() != b"bearer":
+        return _credentials(request, b"bearer", TokenNotValid)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """The same for a key. ``request.user`` is whoever made it, for whom it works.
+
+    Raises 401 for a key that is not, or no longer, good; also when its maker has lost the membership.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, Access] | None:
+        text = _credentials(request, b"api-key", KeyNotValid)
+        if text is None:
             return None
-        if len(parts) != 2:
-            raise TokenNotValid
-        return parts[1]
+        key = api_keys.find(text.decode("latin-1"))
+        if key is None or key.created_by is None:
+            release(CONTROL_ALIAS)
+            raise KeyNotValid
+        api_keys.note_use(key)
+        release(CONTROL_ALIAS)
+        identify_user(f"key:{key.prefix}")
+        tenant = enter(request, key.tenant_id)
+        return key.created_by, Access(tenant, key.effective_role, key=key)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Api-Key realm="api"'
+
+
+def _credentials(request: Request, scheme: bytes, refusal: type[ApiError]) -> bytes | None:
+    """What the Authorization header has in this scheme; None for no header, or another scheme."""
+    parts = get_authorization_header(request).split()
+    # The scheme's case does not matter (RFC 9110, section 11.1).
+    if not parts or parts[0].lower() != scheme:
+        return None
+    if len(parts) != 2:
+        raise refusal
+    return parts[1]
+
+
+def enter(request: Request, tenant_id: str) -> Tenant:
+    """Enter the context of the tenant that the credentials are for, unless it is suspended. Raises
+    ``TenantForbidden`` for one that is gone, or on another's host, and ``ValidationError`` for a header that
+    names another."""
+    try:
+        tenant = get_registry().get(tenant_id)
+    except TenantNotFound as exc:
+        raise TenantForbidden from exc
+    refuse_other_host(request, tenant.id)
+    refuse_other_tenant(request, tenant)
+    if tenant.status is not Status.SUSPENDED:
+        enter_request(tenant)
+    return tenant
 
 
 def refuse_other_tenant(request: Request, tenant: Tenant) -> None:

@@ -21,6 +21,20 @@ class TokenNotValid(ApiError):
     default_detail = "The token is not valid, or not any more. Sign in again."
 
 
+class KeyNotValid(ApiError):
+    """Unknown, expired, revoked, or its maker is gone: whoever presents it learns no more than that."""
+
+    status_code = status.HTTP_401_UNAUTHORIZED
+    default_code = "key_not_valid"
+    default_detail = "The API key is not valid, or not any more. Ask whoever gave it to you."
+
+
+class PersonRequired(ApiError):
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "person_required"
+    default_detail = "This is for people who signed in, not for API keys."
+
+
 class TenantRequired(ApiError):
     """Carries the tenants to choose from: the user's own."""
 

@@ -179,6 +179,57 @@ class TokenFamily(models.Model):
         )
 
 
+class ApiKey(models.Model):
+    """How a machine gets into one tenant; ``users.api_keys`` has the rules."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant_id = models.CharField("tenant", max_length=40)
+    #: What it is for, in its maker's words.
+    name = models.CharField(max_length=100, validators=[validate_one_line])
+    role = models.CharField(max_length=16, choices=Role)
+    #: How it is found, and told from others by people.
+    prefix = models.CharField(max_length=16, unique=True)
+    #: SHA-256 of the whole text.
+    secret_hash = models.CharField(max_length=64)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    #: To the minute.
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    #: What the maker is in the tenant now, where the query asked for it; None for somebody who left.
+    maker_role: str | None = None
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ("-created_at", "id")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(role__in=[Role.MEMBER, Role.VIEWER]), name="api_key_manages_nobody"
+            ),
+        )
+        indexes = (models.Index(fields=["tenant_id", "-created_at"], name="api_key_by_tenant"),)
+
+    def __str__(self) -> str:
+        return f"{self.prefix} of {self.tenant_id}"
+
+    @property
+    def effective_role(self) -> Role:
+        """What it may do: never more than its maker."""
+        return Role.VIEWER if Role.VIEWER in (self.role, self.maker_role) else Role.MEMBER
+
+    def is_alive(self, now: datetime | None = None) -> bool:
+        """Whether it opens anything. Needs ``maker_role``: one without is taken for one whose maker left."""
+        return (
+            self.revoked_at is None
+            and (now or timezone.now()) < self.expires_at
+            and self.created_by is not None
+            and self.created_by.is_active
+            and self.maker_role is not None
+        )
+
+
 class Attempts(models.Model):
     """How often something was tried for one account, or from one address; ``users.brakes`` has the rules."""
 

@@ -18,3 +18,18 @@ class BearerTokenScheme(OpenApiAuthenticationExtension):
             "bearerFormat": "JWT",
             "description": "The `access` token of `POST /api/token/`. It is bound to one tenant.",
         }
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    target_class = "users.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": (
+                "For machines: `Api-Key ` and the `key` of `POST /api/keys/`. It is bound to one tenant."
+            ),
+        }

@@ -15,5 +15,9 @@ def person(user: User, origin: Origin = NOWHERE, token_id: str = "") -> Who:
 
 
 def caller(request: Request) -> Who:
-    """Whoever is signed in with the request's token."""
-    return person(request.user, Origin.of(request), str(request.auth.claims.family_id))
+    """Whoever asks: a person who is signed in, or a key."""
+    access, origin = request.auth, Origin.of(request)
+    if access.key is None:
+        return person(request.user, origin, str(access.session_id))
+    key = access.key
+    return Who(Actor.KEY, str(key.pk), f"{key.name} ({key.prefix})", origin.address, str(key.pk))

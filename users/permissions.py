@@ -10,18 +10,32 @@ from rest_framework.request import Request
 from tenancy.rest.errors import TenantReadOnly
 from tenancy.tenant import Status
 from users.authentication import Access
-from users.errors import RoleForbids, TenantSuspended
+from users.errors import PersonRequired, RoleForbids, TenantSuspended
 from users.models import Role
 
 
-class IsSignedIn(BasePermission):
-    """For calls about the caller: they work while the tenant is suspended or out of reach."""
+class HasAccess(BasePermission):
+    """A person or a key: base of the others."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return isinstance(request.auth, Access)
 
 
-class MayUseTenant(IsSignedIn):
+class IsPerson(HasAccess):
+    """For calls about the caller: they work while the tenant is suspended or out of reach. Not for keys."""
+
+    #: For the API's description: ``tenancy.rest.openapi``.
+    refused_schemes = frozenset({"apiKey"})
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        if request.auth.claims is None:  # type: ignore[union-attr]
+            raise PersonRequired
+        return True
+
+
+class MayUseTenant(HasAccess):
     """For the tenant's data: it must be open, and the role and the tenant must allow the method."""
 
     writers = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER})
@@ -40,7 +54,7 @@ class MayUseTenant(IsSignedIn):
         return True
 
 
-class MayManagePeople(IsSignedIn):
+class MayManagePeople(IsPerson):
     """For who belongs to the tenant: its owners and admins. Also while the tenant may only be read: somebody
     may have to be kept out just then."""
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from users.api import audit, invitations, me, members, passwords, sessions, tokens
+from users.api import api_keys, audit, invitations, me, members, passwords, sessions, tokens
 
 urlpatterns = [
     path("token/", tokens.SignInView.as_view(), name="token"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("password/reset/", passwords.AskForResetView.as_view(), name="ask-for-reset"),
     path("password/reset/confirm/", passwords.ResetPasswordView.as_view(), name="reset-password"),
     path("audit/", audit.EventsView.as_view(), name="audit"),
+    path("keys/", api_keys.ApiKeysView.as_view(), name="api-keys"),
+    path("keys/<uuid:id>/", api_keys.ApiKeyView.as_view(), name="api-key"),
     path("members/", members.MembersView.as_view(), name="members"),
     path("members/<uuid:id>/", members.MemberView.as_view(), name="member"),
     path("invitations/", invitations.InvitationsView.as_view(), name="invitations"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,17 @@ ACTIONS = frozenset(
         "tenant.provisioned",
         "tenant.migrated",
         "registry.changed",
+        "admin.added",
+        "admin.changed",
+        "admin.deleted",
         "isolation.breached",
     }
 )
 
 #: Characters that are kept of what may be longer, as the columns have it.
 _LENGTH = 300
+#: Events that one statement adds.
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,35 @@ def record(
     ``tenant_id`` is by default the tenant in context. Each is a row of its own, which waits for no other. Two
     of one ``id`` are one. Raises what the database raises: what cannot be recorded is not done.
     """
+    event = _event(
+        action,
+        who,
+        tenant_id=tenant_id,
+        target=target,
+        outcome=outcome,
+        severity=severity,
+        details=details,
+    )
+    if id is not None:
+        event.id = id
+    Event.objects.bulk_create([event], ignore_conflicts=id is not None)
+
+
+def _event(
+    action: str,
+    who: Who,
+    *,
+    tenant_id: str | None = None,
+    target: str = "",
+    outcome: str = Outcome.OK,
+    severity: str = Severity.INFO,
+    details: Mapping[str, Any] | None = None,
+) -> Event:
     if action not in ACTIONS:
         raise ValueError(
             f"'{action}' is no action of the audit trail; add it to tenancy.audit.trail.ACTIONS."
         )
-    event = Event(
-        **({} if id is None else {"id": id}),
+    return Event(
         action=action,
         tenant_id=(current_tenant_id() or "") if tenant_id is None else tenant_id,
         outcome=outcome,
@@ -105,14 +133,29 @@ def record(
         token_id=who.token_id,
         details=dict(details or {}),
     )
-    Event.objects.bulk_create([event], ignore_conflicts=id is not None)
 
 
 def try_to_record(action: str, who: Who, **facts: Any) -> None:
-    """``record()`` for what has happened anyway, as a migration that is done: where it cannot be written, the
+    """``record()`` for what has happened anyway, as a registry that changed: where it cannot be written, the
     log has it."""
     try:
         with control_atomic():  # a savepoint where somebody has a transaction open, which must go on
             record(action, who, **facts)
     except DatabaseError as exc:
-        logger.error("%s could not be recorded in the audit trail: %s", action, exc)  # noqa: TRY400
+        _regret(action, exc)
+
+
+def try_to_record_each(action: str, who: Who, facts: Iterable[Mapping[str, Any]]) -> None:
+    """The same for what was done to many tenants, in few statements."""
+    events = [_event(action, who, **each) for each in facts]
+    if not events:
+        return
+    try:
+        with control_atomic():
+            Event.objects.bulk_create(events, batch_size=_BATCH)
+    except DatabaseError as exc:
+        _regret(action, exc)
+
+
+def _regret(action: str, exc: DatabaseError) -> None:
+    logger.error("%s could not be recorded in the audit trail: %s", action, exc)

@@ -30,8 +30,8 @@ class ErrorSerializer(serializers.Serializer[object]):
 
 _ERRORS = {
     "400": "Malformed, of the wrong type, or with an unknown field or parameter.",
-    "401": "No token, or one that is not valid (any more).",
-    "403": "Not your tenant, not your role, or a tenant that is suspended or read-only.",
+    "401": "No token or key, or one that is not valid (any more).",
+    "403": "Not your tenant, not your role, not for API keys, or a tenant that is suspended or read-only.",
     "404": "Not there. Another tenant's objects are never there.",
     "406": "Only `application/json` is spoken here.",
     "409": "A rule of the data forbids it.",
@@ -74,6 +74,14 @@ class ApiSchema(AutoSchema):
             return summary  # an action of the app's own says in its docstring what it does
         meta = self.view.get_queryset().model._meta
         return _SUMMARIES[self.view.action].format(one=meta.verbose_name, all=meta.verbose_name_plural)
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Without the schemes that a permission of the view refuses."""
+        refused: set[str] = set()
+        for permission in self.view.get_permissions():
+            refused |= getattr(permission, "refused_schemes", frozenset())
+        schemes: list[dict[str, Any]] = super().get_auth()
+        return [scheme for scheme in schemes if not scheme.keys() & refused]
 
     def get_override_parameters(self) -> list[Any]:
         if not self._has_etag() or self.method == "POST":

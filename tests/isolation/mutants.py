@@ -679,3 +679,145 @@ def _() -> None:
     import tests.tenancy.reports.test_distributed as test
 
     test.unpack = message.unpack
+
+
+# People and keys: what belongs to a tenant in the control plane, which all tenants share.
+
+USERS = "tests/users"
+
+
+@mutant(
+    "host-not-a-lock",
+    "on a tenant's host only its credentials are good",
+    f"{USERS}/test_hosts.py::test_on_a_tenants_host_only_its_token_is_good[/api/products/-shop.acme.example]",
+)
+def _() -> None:
+    from users import authentication
+
+    authentication.refuse_other_host = lambda *_: None
+
+
+@mutant(
+    "members-of-all-tenants",
+    "the people of a tenant are its own",
+    f"{USERS}/test_members.py::test_another_tenants_member_is_nobody",
+)
+def _() -> None:
+    from users import members
+    from users.models import Membership
+
+    members.members_of = lambda _: Membership.objects.select_related("user")
+    careful = members._locked
+
+    def anybodys(tenant_id: str, user_id: Any) -> Any:
+        member = Membership.objects.filter(user_id=user_id).first()
+        return careful(member.tenant_id if member else tenant_id, user_id)
+
+    members._locked = anybodys
+
+
+@mutant(
+    "invitations-of-all-tenants",
+    "the invitations of a tenant are its own",
+    f"{USERS}/test_invitations.py::test_two_tenants_invite_without_knowing_of_each_other",
+)
+def _() -> None:
+    from users import invitations
+    from users.models import Invitation
+
+    invitations.pending = lambda tenant_id, key=None: Invitation.objects.filter(
+        **{} if key is None else {"pk": key}
+    )
+
+
+@mutant(
+    "inviter-not-asked",
+    "an invitation is as good as its sender is now",
+    f"{USERS}/test_invitations.py::test_an_invitation_is_as_good_as_who_sent_it_is_now[deactivated]",
+)
+def _() -> None:
+    from users import invitations
+
+    invitations._check_inviter = lambda _: None
+
+
+@mutant(
+    "trail-of-all-tenants",
+    "an owner reads the audit trail of their tenant only",
+    f"{USERS}/test_audit.py::test_an_owner_sees_that_of_their_tenant",
+)
+def _() -> None:
+    from tenancy.audit.models import Event
+    from users.api.audit import EventsView
+
+    EventsView.get_queryset = lambda _: Event.objects.all()  # type: ignore[method-assign]
+
+
+@mutant(
+    "sessions-of-everybody",
+    "one sees and ends one's own sessions only",
+    f"{USERS}/test_sessions.py::test_nobody_ends_anothers",
+)
+def _() -> None:
+    from users.api.sessions import OwnSessionsView
+    from users.models import TokenFamily
+
+    OwnSessionsView.get_queryset = lambda _: TokenFamily.objects.all()  # type: ignore[method-assign]
+
+
+@mutant(
+    "keys-of-all-tenants",
+    "the API keys of a tenant are its own",
+    f"{USERS}/test_api_keys.py::TestWhoMayMakeOne::test_another_tenants_are_not_there",
+)
+def _() -> None:
+    from users import api_keys
+    from users.models import ApiKey
+
+    careful = api_keys.keys_of
+    api_keys.keys_of = lambda tenant_id, key=None: (
+        careful(tenant_id, key) if key is None else api_keys._with_maker(ApiKey.objects.filter(pk=key))
+    )
+
+
+@mutant(
+    "key-outlives-its-maker",
+    "a key is good while its maker belongs to its tenant",
+    f"{USERS}/test_api_keys.py::TestItIsOver::test_when_its_maker_belongs_elsewhere_only",
+)
+def _() -> None:
+    from users import api_keys
+    from users.models import Membership
+
+    def of_any_tenant(keys: Any) -> Any:
+        membership = Membership.objects.filter(user_id=api_keys.OuterRef("created_by_id")).order_by()
+        role = api_keys.Subquery(membership.values("role")[:1])
+        return keys.select_related("created_by").annotate(maker_role=role)
+
+    api_keys._with_maker = of_any_tenant
+    api_keys._find_key._statement = None
+
+
+@mutant(
+    "secret-not-compared",
+    "of a key the secret is compared, not its prefix alone",
+    f"{USERS}/test_api_keys.py::test_what_is_not_quite_the_key_is_refused",
+)
+def _() -> None:
+    from users import api_keys
+
+    class Trusting:
+        compare_digest = staticmethod(lambda *_: True)
+
+    api_keys.hmac = Trusting
+
+
+@mutant(
+    "keys-are-people",
+    "a key looks after no people",
+    f"{USERS}/test_api_keys.py::test_it_is_no_person[get-/api/members/]",
+)
+def _() -> None:
+    from users.permissions import HasAccess, IsPerson
+
+    IsPerson.has_permission = HasAccess.has_permission  # type: ignore[method-assign]

@@ -32,11 +32,13 @@ from tenancy.audit.trail import SERVICE, record
 from tenancy.context import enter_request, tenant_context
 from tenancy.registry import get_registry
 from tenancy.testing import databases, twins
-from tests.project.test_openapi import BEARER, operations
+from tests.project.test_openapi import BEARER, KEYS, operations
 from tests.users import forge
+from users.api_keys import create, note_use
 from users.families import TokenPair, end_family, open_family
-from users.models import Invitation, Membership, Role, TokenFamily, User
+from users.models import ApiKey, Invitation, Membership, Role, TokenFamily, User
 from users.passwords import reset_tokens
+from users.permissions import HasAccess
 from users.testing import PASSWORD
 from users.tokens import TenantRefreshToken
 
@@ -59,9 +61,11 @@ class Answer:
 
 NOT_AUTHENTICATED = Answer(401, "not_authenticated")
 TOKEN_NOT_VALID = Answer(401, "token_not_valid")
+KEY_NOT_VALID = Answer(401, "key_not_valid")
 INVALID_CREDENTIALS = Answer(401, "invalid_credentials")
 TENANT_FORBIDDEN = Answer(403, "tenant_forbidden")
 FORBIDDEN = Answer(403, "forbidden")
+PERSON_REQUIRED = Answer(403, "person_required")
 NOT_FOUND = Answer(404, "not_found")
 LINK_NOT_VALID = Answer(400, "link_not_valid")
 #: Who of the cast looks after people, in the tenants that the callers are signed in to.
@@ -89,9 +93,25 @@ def revoke(user, pair):
     end_family(TenantRefreshToken.read(pair.refresh))
 
 
+def as_a_token(credentials):
+    return credentials.replace("Api-Key", "Bearer")
+
+
 def deactivate(user, pair):
     user.is_active = False
     user.save()
+
+
+def remove(user, pair):
+    Membership.objects.filter(user=user).delete()
+
+
+def revoke_keys(user, pair):
+    ApiKey.objects.filter(created_by=user).update(revoked_at=timezone.now())
+
+
+def expire_keys(user, pair):
+    ApiKey.objects.filter(created_by=user).update(expires_at=timezone.now())
 
 
 @dataclass(frozen=True)
@@ -102,12 +122,14 @@ class Caller:
     who: str = "ada"
     #: The tenant whose token they have.
     home: str = "acme"
-    token: Callable[[TokenPair], str | None] = lambda pair: pair.access
+    token: Callable[[Any], str | None] = lambda pair: getattr(pair, "access", pair)
     #: What happened after they signed in.
     since: Callable[[User, TokenPair], None] | None = None
     #: What every operation that is not open answers them.
     refused: Answer | None = None
     may_write: bool = True
+    #: What a machine's key may do that they made, and asks with; None for a person.
+    key: Role | None = None
     #: How they name another tenant: each adds to the request.
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
@@ -139,6 +161,22 @@ CALLERS = [
     Caller("revoked session", since=revoke, refused=TOKEN_NOT_VALID),
     Caller("deactivated user", since=deactivate, refused=TOKEN_NOT_VALID),
     Caller("grace, a viewer of acme", who="grace", may_write=False),
+    Caller("ada's key", key=Role.MEMBER),
+    Caller("ada's key to read", key=Role.VIEWER, may_write=False),
+    Caller("a key for globex", who="bob", home="globex", key=Role.MEMBER),
+    Caller("grace's key to write", who="grace", key=Role.MEMBER, may_write=False),
+    Caller("garbage key", key=Role.MEMBER, token=lambda key: f"{key}x", refused=KEY_NOT_VALID),
+    Caller("a key as a token", key=Role.MEMBER, token=as_a_token, refused=TOKEN_NOT_VALID),
+    Caller("revoked key", key=Role.MEMBER, since=revoke_keys, refused=KEY_NOT_VALID),
+    Caller("expired key", key=Role.MEMBER, since=expire_keys, refused=KEY_NOT_VALID),
+    Caller("a key whose maker was removed", key=Role.MEMBER, since=remove, refused=KEY_NOT_VALID),
+    Caller("a key whose maker was deactivated", key=Role.MEMBER, since=deactivate, refused=KEY_NOT_VALID),
+    Caller(
+        "a key naming X-Tenant",
+        key=Role.MEMBER,
+        headers={"X-Tenant": "globex"},
+        refused=invalid("X-Tenant"),
+    ),
     Caller("ada naming X-Tenant", headers={"X-Tenant": "globex"}, refused=invalid("X-Tenant")),
     Caller("ada naming X-Tenant-Id", headers={"X-Tenant-Id": "globex"}, refused=invalid("X-Tenant-Id")),
     Caller("ada naming ?tenant", query={"tenant": "globex"}),
@@ -199,7 +237,7 @@ class Row:
 
 TOKEN_CLAIM = '"tenant_id": "{home}"'
 SHELF, EMPTY_SHELF, THING, SESSION = "a category", "an empty category", "a product", "a session"
-MEMBER, INVITED = "a member", "an invitation"
+MEMBER, INVITED, KEY = "a member", "an invitation", "an API key"
 
 ROWS = [
     Row(
@@ -268,6 +306,9 @@ ROWS = [
         # Who was deactivated had sent it.
         otherwise={"deactivated user": LINK_NOT_VALID},
     ),
+    Row("GET /api/keys/", PEOPLE, 200, shows="key-of-{home}"),
+    Row("POST /api/keys/", PEOPLE, 201, body=lambda _: {"name": "New", "role": "member"}),
+    Row("DELETE /api/keys/{id}/", PEOPLE, 204, ids={"path.id": KEY}),
     Row("GET /api/audit/", PEOPLE, 200, shows="done-in-{home}"),
     Row("GET /api/members/", PEOPLE, 200, shows="member-of-{home}"),
     Row(
@@ -361,7 +402,11 @@ class Cell:
 def cells():
     for row in ROWS:
         for caller in CALLERS:
+            if row.access == OPEN and caller.key and caller.name != "ada's key":
+                continue  # nobody looks at a key there: one is enough to see that
             yield Cell(row, caller)
+            if caller.key and caller.refused:
+                continue  # whatever they ask for
             for place in row.ids:
                 yield Cell(row, caller, place, THEIRS)
                 yield Cell(row, caller, place, RANDOM)
@@ -377,6 +422,8 @@ def expected(cell):
         return row.otherwise[caller.name]
     if caller.refused and row.access != OPEN:
         return caller.refused
+    if caller.key and row.access in (SIGNED_IN, PEOPLE):
+        return PERSON_REQUIRED
     if not (caller.may_write or row.viewer):
         return FORBIDDEN
     if row.access == PEOPLE and caller.who not in MANAGERS:
@@ -420,18 +467,24 @@ class Scene:
     def __init__(self, cast, caller, ids):
         user = getattr(cast, caller.who)
         pair = open_family(user, caller.home)
-        token = caller.token(pair)
+        if caller.key is None:
+            token = caller.token(pair)
+            credentials = None if token is None else f"Bearer {token}"
+        else:
+            key, text = create(caller.home, "Job", caller.key, None, maker=user, who=SERVICE)
+            note_use(key)  # so that this call is not the one that writes it
+            credentials = caller.token(f"Api-Key {text}")
         self.home, self.other = caller.home, OTHER[caller.home]
         theirs = {"acme": cast.ada, "globex": cast.bob}[self.other]
         self.ids = {
             OWN: ids["both"]
-            | {what: ids[caller.home][what] for what in (MEMBER, INVITED)}
+            | {what: ids[caller.home][what] for what in (MEMBER, INVITED, KEY)}
             | {SESSION: session_of(user, caller.home)},
             THEIRS: ids[self.other] | {SESSION: session_of(theirs, self.other)},
         }
         self.client = APIClient()
-        if token is not None:
-            self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        if credentials is not None:
+            self.client.credentials(HTTP_AUTHORIZATION=credentials)
         if caller.since:
             caller.since(user, pair)
         self.entered = Entered(caller, user, pair)
@@ -466,7 +519,7 @@ class Scene:
 
     def rows(self):
         """All there is in each database that a call may touch."""
-        found = {"control": contents("control", User, Membership, TokenFamily, Invitation)}
+        found = {"control": contents("control", User, Membership, TokenFamily, Invitation, ApiKey)}
         for tenant_id in OTHER:
             with tenant_context(tenant_id):
                 found[tenant_id] = contents(tenant_id, Category, Product)
@@ -475,7 +528,7 @@ class Scene:
     def leaks(self, answer):
         """What of the other tenant stands in an answer. An id that was asked for is masked there."""
         secrets = [f"canary-{self.other}", f"Things of {self.other}", f"Only in {self.other}"]
-        secrets += [f"member-of-{self.other}", f"invited-to-{self.other}", f"done-in-{self.other}"]
+        secrets += [f"{what}-{self.other}" for what in ("member-of", "invited-to", "done-in", "key-of")]
         secrets += [str(key) for key in self.ids[THEIRS].values()]
         if not self.entered.is_member_of_the_other:
             secrets += [self.other, get_registry().get(self.other).name]
@@ -562,8 +615,10 @@ def ids(cast, twin_products, mails):
             token_hash=hashlib.sha256(f"invitation to {tenant_id}".encode()).hexdigest(),
             expires_at=timezone.now() + timedelta(days=1),
         )
+        maker = {"acme": cast.ada, "globex": cast.grace}[tenant_id]
+        key, _ = create(tenant_id, f"key-of-{tenant_id}", Role.VIEWER, None, maker=maker, who=SERVICE)
         record("report.run", SERVICE, tenant_id=tenant_id, target=f"done-in-{tenant_id}")
-        found[tenant_id] |= {MEMBER: member.pk, INVITED: invitation.pk}
+        found[tenant_id] |= {MEMBER: member.pk, INVITED: invitation.pk, KEY: key.pk}
     return found
 
 
@@ -624,7 +679,8 @@ def test_a_row_says_what_the_description_says(schema, row):
     operation = schema["paths"][row.path][row.method.lower()]
     assert set(row.ids) == places(schema, operation)
     assert (row.body is not None) == ("requestBody" in operation)
-    assert (row.access == OPEN) == (operation.get("security") != BEARER)
+    security = {OPEN: ([], [{}]), TENANT: (BEARER + KEYS,)}.get(row.access, (BEARER,))
+    assert operation.get("security", []) in security
     answers = {str(expected(cell).status) for cell in CELLS if cell.row is row}
     assert answers <= set(operation["responses"])
 
@@ -713,6 +769,14 @@ FORGOTTEN = {
     "the role": (
         cell_of(CHANGE, "grace, a viewer of acme"),
         ("users.permissions.MayUseTenant.writers", frozenset(Role)),
+    ),
+    "that the key was revoked": (
+        cell_of(READ, "revoked key"),
+        ("users.models.ApiKey.is_alive", lambda _: True),
+    ),
+    "that a key is not a person": (
+        cell_of("GET /api/members/", "ada's key"),
+        ("users.permissions.IsPerson.has_permission", HasAccess.has_permission),
     ),
     "that the session ended": (
         cell_of(READ, "revoked session"),

@@ -14,7 +14,7 @@ from tests.project.test_urls import API_PATHS, OPEN_TO_ANYONE
 
 UNDESCRIBED = {"api/schema/", "api/docs/"}
 DESCRIBED = [path for path in API_PATHS if path.route not in UNDESCRIBED]
-BEARER = [{"bearerToken": []}]
+BEARER, KEYS = [{"bearerToken": []}], [{"apiKey": []}]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_call_needs_the_token_but_those_open_to_anyone(schema):
         if url in open_urls:
             assert operation.get("security", [{}]) in ([], [{}]), (url, method)
         else:
-            assert operation["security"] == BEARER, (url, method)
+            assert operation["security"] in (BEARER, BEARER + KEYS), (url, method)
 
 
 def test_it_describes_signing_in(schema):

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from tenancy.rest.routes import all_routes
 from tenancy.rest.views import ApiViewMixin
 from tenancy.testing import databases
-from users.permissions import Anyone, IsOwner, IsSignedIn, MayManagePeople, MayUseTenant
+from users.permissions import Anyone, IsOwner, IsPerson, MayManagePeople, MayUseTenant
 
 # The whole of it. A path that is added here can be called by the whole world.
 OPEN_TO_ANYONE = {
@@ -46,6 +46,8 @@ FOR_THE_SIGNED_IN = {
 
 FOR_OWNERS = {"api/audit/"}
 FOR_MANAGERS = {
+    "api/keys/",
+    "api/keys/<uuid:id>/",
     "api/members/",
     "api/members/<uuid:id>/",
     "api/invitations/",
@@ -120,7 +122,7 @@ def test_every_view_says_who_may_call_it(path):
     if path.route in OPEN_TO_ANYONE:
         assert permission is Anyone
     elif path.route in FOR_THE_SIGNED_IN:
-        assert permission is IsSignedIn
+        assert permission is IsPerson
     elif path.route in FOR_MANAGERS:
         assert permission is MayManagePeople
     elif path.route in FOR_OWNERS:

@@ -24,7 +24,7 @@ from tenancy.exceptions import Problem, TenantsFileError
 from tenancy.models import TenantModel
 from tenancy.querysets import TenantManager, TenantQuerySet
 from tenancy.registry import Registry
-from tenancy.testing import databases
+from tenancy.testing import changed_tenant, databases
 from users.models import User
 
 PROBLEMS = [Problem(3, "tenants.acme", "this id is reserved; choose another"), Problem(9, "", "not YAML")]
@@ -100,6 +100,21 @@ def test_a_fault_of_configuration_has_an_id_and_a_hint(name, check, wrong):
         (error,) = check()
     assert error.id == f"tenancy.{name[:4]}"
     assert error.hint
+
+
+def test_w014_names_a_host_that_is_not_allowed():
+    hosts = ("shop.acme.example", "acme.example", "elsewhere.org")
+    with changed_tenant("acme", hosts=hosts):
+        with override_settings(ALLOWED_HOSTS=[".acme.example"]):
+            (warning,) = checks.check_hosts()
+        assert warning.id == "tenancy.W014"
+        assert warning.msg.startswith("tenants.acme.hosts names 'elsewhere.org'")
+        with override_settings(ALLOWED_HOSTS=["example.com"]):
+            (warning,) = checks.check_hosts()
+        assert warning.msg.endswith("(and 2 more).")
+        for allowed in (["*"], [*hosts]):
+            with override_settings(ALLOWED_HOSTS=allowed):
+                assert checks.check_hosts() == []
 
 
 def test_e101_names_each_relation_that_leads_to_the_other_plane():

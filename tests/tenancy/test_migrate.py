@@ -22,7 +22,7 @@ from tests.settings import ENGINE
 CATALOG = ("catalog", "0001_initial")
 
 # Every test here works on a database of its own, and leaves those of the other tests alone.
-pytestmark = databases("acme", transaction=True)
+pytestmark = databases("control", "acme", transaction=True)
 
 
 @pytest.fixture(autouse=True)

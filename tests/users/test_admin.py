@@ -10,9 +10,12 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from tenancy.audit.models import Event
+from tenancy.audit.trail import SERVICE
 from tenancy.testing import databases, only_tenants
+from users.api_keys import create
 from users.families import open_family
-from users.models import Membership, Role, TokenFamily, User
+from users.models import ApiKey, Membership, Role, TokenFamily, User
 
 pytestmark = databases("control")
 
@@ -60,14 +63,19 @@ def test_others_do_not(root, cast, email, password):
     assert client.get("/admin/", secure=True).status_code == 302
 
 
-@pytest.mark.parametrize("model", ["user", "membership", "tokenfamily"])
+def a_key(maker):
+    return create("acme", "Nightly", Role.VIEWER, None, maker=maker, who=SERVICE)[0]
+
+
+@pytest.mark.parametrize("model", ["user", "membership", "tokenfamily", "apikey"])
 @pytest.mark.parametrize("query", ["", "?q=ada"])
 def test_lists_render(staff, cast, model, query):
     open_family(cast.ada, "acme")
+    a_key(cast.ada)
     response = staff.get(url(f"{model}_changelist") + query)
     assert response.status_code == 200
     assert b"ada@example.com" in response.content
-    assert (b"bob@example.com" in response.content) == (query == "" and model != "tokenfamily")
+    assert (b"bob@example.com" in response.content) == (query == "" and model in ("user", "membership"))
 
 
 def test_pages_of_one_object_render(staff, cast):
@@ -76,6 +84,7 @@ def test_pages_of_one_object_render(staff, cast):
         "user": cast.ada.pk,
         "membership": cast.ada.memberships.get().pk,
         "tokenfamily": cast.ada.token_families.get().pk,
+        "apikey": a_key(cast.ada).pk,
     }.items():
         response = staff.get(url(f"{name}_change", key))
         assert response.status_code == 200, name
@@ -258,3 +267,101 @@ def test_a_user_is_deleted_with_memberships_and_sessions(staff, cast):
     assert not User.objects.filter(pk=cast.ada.pk).exists()
     assert not Membership.objects.filter(user_id=cast.ada.pk).exists()
     assert not TokenFamily.objects.exists()
+
+
+class TestTheAuditTrail:
+    def events(self, prefix):
+        found = Event.objects.filter(action__startswith=prefix).order_by("at", "action")
+        assert {event.actor for event in found} <= {"root@example.com"}
+        return [(event.action, event.tenant_id, event.target, event.details) for event in found]
+
+    def test_has_what_staff_do_with_a_membership(self, staff, cast):
+        form = {"user": cast.eve.pk, "tenant_id": "acme", "role": "member"}
+        staff.post(url("membership_add"), form, secure=True)
+        key = cast.eve.memberships.get().pk
+        staff.post(url("membership_change", key), form | {"role": "admin"}, secure=True)
+        staff.post(url("membership_change", key), form | {"role": "admin"}, secure=True)
+        staff.post(
+            url("membership_change", key), form | {"role": "admin", "tenant_id": "globex"}, secure=True
+        )
+        staff.post(url("membership_delete", key), {"post": "yes"}, secure=True)
+        assert self.events("member.") == [
+            ("member.added", "acme", "eve@example.com", {"role": "member"}),
+            ("member.role_changed", "acme", "eve@example.com", {"from": "member", "to": "admin"}),
+            ("member.removed", "acme", "eve@example.com", {}),
+            ("member.added", "globex", "eve@example.com", {"role": "admin"}),
+            ("member.removed", "globex", "eve@example.com", {}),
+        ]
+        assert [action for action, *_ in self.events("admin.")] == [
+            "admin.added",
+            *["admin.changed"] * 3,
+            "admin.deleted",
+        ]
+
+    def test_has_a_membership_that_is_changed_with_its_user(self, staff, cast):
+        membership = cast.ada.memberships.get()
+
+        def post(**inline):
+            form = {
+                "email": cast.ada.email,
+                "name": "Ada",
+                "is_active": "on",
+                "memberships-TOTAL_FORMS": "2",
+                "memberships-INITIAL_FORMS": str(cast.ada.memberships.count()),
+            }
+            response = staff.post(url("user_change", cast.ada.pk), form | inline, secure=True)
+            assert response.status_code == 302, response.context["errors"]
+
+        own = {
+            "memberships-0-id": membership.pk,
+            "memberships-0-user": cast.ada.pk,
+            "memberships-0-tenant_id": "acme",
+            "memberships-0-role": "viewer",
+        }
+        post(
+            **own,
+            **{
+                "memberships-1-user": cast.ada.pk,
+                "memberships-1-tenant_id": "globex",
+                "memberships-1-role": "member",
+            },
+        )
+        cast.ada.memberships.filter(tenant_id="globex").delete()
+        post(**own, **{"memberships-0-DELETE": "on"})
+        assert self.events("member.") == [
+            ("member.added", "globex", "ada@example.com", {"role": "member"}),
+            ("member.role_changed", "acme", "ada@example.com", {"from": "owner", "to": "viewer"}),
+            ("member.removed", "acme", "ada@example.com", {}),
+        ]
+
+    @pytest.mark.parametrize("way", ["page", "action"])
+    def test_has_each_membership_of_a_user_who_is_deleted(self, staff, cast, way):
+        if way == "page":
+            staff.post(url("user_delete", cast.grace.pk), {"post": "yes"}, secure=True)
+        else:
+            form = {"action": "delete_selected", "_selected_action": [cast.grace.pk], "post": "yes"}
+            staff.post(url("user_changelist"), form, secure=True)
+        assert not User.objects.filter(pk=cast.grace.pk).exists()
+        assert sorted(tenant_id for _, tenant_id, *_ in self.events("member.removed")) == ["acme", "globex"]
+        ((_, tenant_id, target, details),) = self.events("admin.deleted")
+        assert (tenant_id, target, details["model"]) == ("", "grace@example.com", "users.User")
+
+    def test_has_no_password(self, staff, cast):
+        form = {
+            "password1": "an-entirely-new-one",
+            "password2": "an-entirely-new-one",
+            "usable_password": "true",
+        }
+        staff.post(f"/admin/users/user/{cast.ada.pk}/password/", form, secure=True)
+        cast.ada.refresh_from_db()
+        assert cast.ada.check_password("an-entirely-new-one")
+        ((_, _, target, details),) = self.events("admin.changed")
+        assert target == "ada@example.com"
+        assert "entirely" not in str(details)
+
+    def test_has_a_key_that_staff_end(self, staff, cast):
+        key = a_key(cast.ada)
+        staff.post(url("apikey_delete", key.pk), {"post": "yes"}, secure=True)
+        assert not ApiKey.objects.exists()
+        ((_, _, target, details),) = self.events("admin.deleted")
+        assert (target, details["model"]) == (f"{key.prefix} of acme", "users.ApiKey")

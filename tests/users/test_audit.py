@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tenancy.audit.models import Event
-from tenancy.audit.trail import SERVICE, record
+from tenancy.audit.trail import SERVICE, operator, record
 from tenancy.testing import databases
 from users.models import Membership, Role
 from users.testing import PASSWORD
@@ -42,6 +42,13 @@ def test_an_owner_sees_that_of_their_tenant(cast, ada, events):
 def test_others_do_not(cast, events, role):
     Membership.objects.filter(user=cast.grace, tenant_id="acme").update(role=role)
     assert refusal(cast.client(cast.grace, "acme").get("/api/audit/")) == (403, "forbidden")
+
+
+def test_who_the_operator_is_is_not_theirs_to_know(ada):
+    record("tenant.migrated", operator(), tenant_id="acme")
+    (seen,) = ada.get("/api/audit/?action=tenant.migrated").json()["results"]
+    assert (seen["actor_kind"], seen["actor_id"], seen["actor"]) == ("operator", "", "")
+    assert ada.get("/api/audit/", {"actor_id": operator().id}).json()["results"] == []
 
 
 def test_it_is_filtered(cast, ada, events):

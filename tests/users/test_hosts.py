@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from rest_framework.test import APIClient
 
+from tenancy.audit.trail import SERVICE
 from tenancy.registry import get_registry
 from tenancy.testing import changed_tenant, databases
+from users.api_keys import create
 from users.families import open_family
+from users.models import Role
 from users.testing import PASSWORD
 
 pytestmark = databases("control", "acme", "globex")
@@ -29,6 +32,13 @@ def refusal(response):
 def get(user, tenant_id, host, path="/api/products/"):
     token = open_family(user, tenant_id).access
     return APIClient().get(path, HTTP_HOST=host, HTTP_AUTHORIZATION=f"Bearer {token}")
+
+
+def test_a_key_of_another_tenant_is_refused_there(cast):
+    for maker, tenant_id, status in ((cast.ada, "acme", 200), (cast.grace, "globex", 403)):
+        _, text = create(tenant_id, "Job", Role.VIEWER, None, maker=maker, who=SERVICE)
+        response = APIClient().get("/api/products/", HTTP_HOST=HOST, HTTP_AUTHORIZATION=f"Api-Key {text}")
+        assert response.status_code == status
 
 
 def sign_in(email, host, **body):

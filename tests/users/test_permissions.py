@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases
 from users.models import Membership, Role
-from users.permissions import Anyone, IsOwner, IsSignedIn, MayManagePeople, MayUseTenant
+from users.permissions import Anyone, IsOwner, IsPerson, MayManagePeople, MayUseTenant
 
 pytestmark = databases("control", "acme", "globex")
 
@@ -169,7 +169,7 @@ def test_these_views_and_no_others_are_open_to_anyone():
 
 def test_every_other_view_asks_who_it_is():
     asked = {path: permissions for path, permissions in api_views().items() if permissions != {Anyone}}
-    assert {path for path, permissions in asked.items() if permissions == {IsSignedIn}} == {
+    assert {path for path, permissions in asked.items() if permissions == {IsPerson}} == {
         "api/token/switch/",
         "api/me/",
         "api/me/password/",
@@ -180,11 +180,13 @@ def test_every_other_view_asks_who_it_is():
     assert {path for path, permissions in asked.items() if permissions == {MayManagePeople}} == {
         "api/invitations/",
         "api/invitations/<uuid:id>/",
+        "api/keys/",
+        "api/keys/<uuid:id>/",
         "api/members/",
         "api/members/<uuid:id>/",
     }
     assert {path for path, permissions in asked.items() if permissions == {IsOwner}} == {"api/audit/"}
-    by_role = ({IsSignedIn}, {MayManagePeople}, {IsOwner})
+    by_role = ({IsPerson}, {MayManagePeople}, {IsOwner})
     rest = {path: permissions for path, permissions in asked.items() if permissions not in by_role}
     assert len(rest) >= 4
     assert all(permissions == {MayUseTenant} for permissions in rest.values()), rest

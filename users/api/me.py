@@ -12,7 +12,7 @@ from tenancy.rest.views import ApiViewMixin
 from users.authentication import Access
 from users.entry import own_tenants
 from users.models import Role
-from users.permissions import IsSignedIn
+from users.permissions import IsPerson
 
 
 class TenantSerializer(serializers.Serializer[object]):
@@ -39,7 +39,7 @@ class MeSerializer(serializers.Serializer[object]):
 
 
 class MeView(ApiViewMixin, APIView):
-    permission_classes = (IsSignedIn,)
+    permission_classes = (IsPerson,)
 
     @extend_schema(
         operation_id="me",
@@ -62,7 +62,7 @@ class MeView(ApiViewMixin, APIView):
 
 
 class MyTenantsView(ApiViewMixin, APIView):
-    permission_classes = (IsSignedIn,)
+    permission_classes = (IsPerson,)
 
     @extend_schema(
         operation_id="my_tenants",

@@ -22,7 +22,7 @@ from users.families import open_family
 from users.later import later
 from users.origin import Origin
 from users.people import caller
-from users.permissions import IsSignedIn
+from users.permissions import IsPerson
 
 
 class NewPasswordField(serializers.CharField):
@@ -60,7 +60,7 @@ class ResetPasswordSerializer(StrictSerializer):
 
 class ChangePasswordView(TokenView):
     serializer_class = ChangePasswordSerializer
-    permission_classes = (IsSignedIn,)
+    permission_classes = (IsPerson,)
     is_braked = True
 
     @extend_schema(
@@ -79,7 +79,7 @@ class ChangePasswordView(TokenView):
             record("password.changed", caller(request), outcome=Outcome.REFUSED, severity=Severity.WARNING)
             raise ValidationError({"current_password": ["This is not your password."]})
         attempt.succeeded()
-        passwords.change_password(user, body["new_password"], origin, str(access.claims.family_id))
+        passwords.change_password(user, body["new_password"], origin, str(access.session_id))
         later(tasks.changed_mail, str(user.pk))
         pair = open_family(user, access.tenant.id, origin)
         return Response(asdict(pair) | {"tenant_id": access.tenant.id})

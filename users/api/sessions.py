@@ -21,7 +21,7 @@ from users.authentication import Access
 from users.families import end_families
 from users.models import TokenFamily
 from users.people import caller
-from users.permissions import IsSignedIn
+from users.permissions import IsPerson
 
 
 class SessionTenantSerializer(serializers.Serializer[object]):
@@ -51,13 +51,13 @@ class SessionSerializer(serializers.ModelSerializer[TokenFamily]):
         read_only_fields = fields
 
     def get_is_current(self, family: TokenFamily) -> bool:
-        return family.pk == self.context["request"].auth.claims.family_id
+        return family.pk == self.context["request"].auth.session_id
 
 
 class OwnSessionsView(ApiViewMixin, GenericAPIView[TokenFamily]):  # type: ignore[misc]
     """Base of the calls about the caller's sessions: nobody else's are ever there."""
 
-    permission_classes = (IsSignedIn,)
+    permission_classes = (IsPerson,)
     serializer_class = SessionSerializer
     queryset = TokenFamily.objects.none()
 
@@ -89,7 +89,7 @@ class SessionsView(ListModelMixin, OwnSessionsView):
         families = self.get_queryset()
         if serializers.BooleanField().run_validation(request.query_params.get("keep_current", False)):
             access: Access = request.auth  # type: ignore[assignment]
-            families = families.exclude(pk=access.claims.family_id)
+            families = families.exclude(pk=access.session_id)
         with control_atomic():
             count = end_families(families)
             record("session.revoked", caller(request), details={"sessions": count})

@@ -28,7 +28,7 @@ from users.errors import InvalidCredentials, TenantForbidden, TenantSuspended, T
 from users.models import User
 from users.origin import Origin
 from users.people import person
-from users.permissions import Anyone, IsSignedIn
+from users.permissions import Anyone, IsPerson
 from users.tokens import Claims, TenantRefreshToken
 
 _RETRY_KEY = re.compile(r"[!-~]{16,128}")
@@ -226,7 +226,7 @@ class RevokeView(OpenTokenView):
 
 class SwitchView(TokenView):
     serializer_class = SwitchSerializer
-    permission_classes = (IsSignedIn,)
+    permission_classes = (IsPerson,)
 
     @extend_schema(
         operation_id="switch_tenant",

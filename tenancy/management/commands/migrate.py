@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as StockCommand
+from django.db import DatabaseError, connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from tenancy import schema
+from tenancy.audit.trail import operator, try_to_record
 from tenancy.connections import maintenance
 from tenancy.exceptions import DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase
 from tenancy.management.alias import AliasCommand
@@ -22,7 +26,12 @@ class Command(AliasCommand, StockCommand):
         self.refuse_other_plane(alias, options.get("app_label"))
         # Looking makes no file and takes no longer than anything else may.
         looks = options["plan"] or options["check_unapplied"]
-        with nullcontext() if looks else maintenance(alias, patience=schema.PATIENCE):
+        # With run_syncdb a test's database is made, which is nothing that anybody did.
+        is_told = not (looks or options.get("run_syncdb") or plane_of_alias(alias) is Plane.CONTROL)
+        with (
+            nullcontext() if looks else maintenance(alias, patience=schema.PATIENCE),
+            _recorded(alias) if is_told else nullcontext(),
+        ):
             try:
                 super().handle(*args, **options)
             except (DatabaseBusy, SchemaMissing, StampMismatch, UnstampedDatabase) as exc:
@@ -37,3 +46,22 @@ class Command(AliasCommand, StockCommand):
         if plane is not plane_of_alias(alias):
             where = "the control plane" if plane is Plane.CONTROL else "the tenants"
             raise CommandError(f"App '{app_label}' belongs to {where}, and '{alias}' does not hold it.")
+
+
+@contextmanager
+def _recorded(alias: str) -> Iterator[None]:
+    """Tell the audit trail if the migrations of a tenant's database are not those of before, however that
+    ended."""
+    before = _applied(alias)
+    try:
+        yield
+    finally:
+        if (after := _applied(alias)) != before:
+            details = {"applied": len(after - before), "unapplied": len(before - after)}
+            try_to_record("tenant.migrated", operator(), tenant_id=alias, details=details)
+
+
+def _applied(alias: str) -> set[tuple[str, str]]:
+    with suppress(DatabaseError):
+        return set(MigrationRecorder(connections[alias]).applied_migrations())
+    return set()

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 
 from tenancy import entry
+from tenancy.audit.trail import operator, try_to_record
 from tenancy.entry import Entry, EntryRefused
 from tenancy.exceptions import TenancyError, TenantsFileError
 from tenancy.fleet import first_line
@@ -60,6 +61,8 @@ class Create(Verb):
                 f"it out, then run `manage.py tenants provision {tenant.id}`."
             ) from exc
         self.stdout.write(f"{tenant.id}: {', '.join(done) or 'its database was ready'}.")
+        if done:
+            try_to_record("tenant.provisioned", operator(), tenant_id=tenant.id)
         if options["owner"]:
             self._make_owner(tenant, options["owner"])
         self.stdout.write(f"{tenant.id}: ready.")

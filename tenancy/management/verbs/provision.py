@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from tenancy.fleet import Outcome
+from tenancy.management.verbs.recorded import recorded
 from tenancy.management.verbs.verb import FleetVerb
 from tenancy.provisioning import adopt, provision
 from tenancy.template import Template
@@ -43,11 +44,14 @@ class Provision(FleetVerb):
             return provision(tenant, url, template)
 
         found: list[Outcome[list[str]]] = []
-        for outcome in self.each(work, options):
-            if outcome.value is not None:
-                nothing = "was stamped already" if options["adopt"] else "all was well"
-                self.stdout.write(f"{outcome.tenant.id}: {', '.join(outcome.value) or nothing}.")
-            found.append(outcome)
+        with recorded("tenant.provisioned", "adopted" if options["adopt"] else "") as done:
+            for outcome in self.each(work, options):
+                if outcome.value is not None:
+                    nothing = "was stamped already" if options["adopt"] else "all was well"
+                    self.stdout.write(f"{outcome.tenant.id}: {', '.join(outcome.value) or nothing}.")
+                if outcome.value != []:
+                    done(outcome)
+                found.append(outcome)
         if url is None and any(not one.is_ok and one.tenant.engine == "postgresql" for one in found):
             self.stderr.write("Roles and databases that are not there yet are made with PROVISION_URL set.")
         self.conclude(found)

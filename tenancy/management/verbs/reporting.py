@@ -16,6 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.forms import Field
 
 from tenancy.fleet import Outcome, Result
+from tenancy.management.verbs.recorded import recorded
 from tenancy.management.verbs.verb import FleetVerb, count, pair
 from tenancy.registry import get_registry
 from tenancy.reports.answer import Answer, Question
@@ -151,7 +152,11 @@ class Reporting(FleetVerb):
             outcomes = _distributed(question, given, tenants, size=options["chunk"], **how)
         else:
             outcomes = Job(question, tenants, **how).outcomes()
-        return with_newcomers(self.watched(outcomes, len(tenants)), self.selection(options))
+        found = with_newcomers(self.watched(outcomes, len(tenants)), self.selection(options))
+        with recorded("report.run", question.report.name) as done:
+            for outcome in found:
+                done(outcome)
+                yield outcome
 
     def _conclude_report(self, coverage: Coverage, allow_partial: bool, traceback: bool) -> None:
         if not coverage.absent:

@@ -7,7 +7,7 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.views import APIView
 
 from tenancy.rest.routes import Route, all_routes
-from users.permissions import Anyone, IsSignedIn, MayUseTenant
+from users.permissions import Anyone, IsPerson, MayUseTenant
 
 
 class RulesOfItsOwn(APIView):
@@ -23,11 +23,11 @@ def view(**options):
     ("callback", "is_open"),
     [
         (view(permission_classes=[MayUseTenant]), False),
-        (view(permission_classes=[IsSignedIn, Anyone]), False),
+        (view(permission_classes=[IsPerson, Anyone]), False),
         (view(permission_classes=[Anyone]), True),
         (view(permission_classes=[AllowAny]), True),
         (view(permission_classes=[]), True),
-        (view(permission_classes=[IsSignedIn | Anyone]), True),
+        (view(permission_classes=[IsPerson | Anyone]), True),
         (view(permission_classes=[BasePermission]), False),
         (view(), False),
         (RulesOfItsOwn.as_view(), True),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tenancy.transactions import control_atomic
 from users import brakes
-from users.models import Attempts, Invitation, TokenFamily
+from users.models import ApiKey, Attempts, Invitation, TokenFamily
 
 #: What is over is kept for a day: somebody may want to know why they were signed out.
 KEPT = timedelta(days=1)
@@ -19,7 +19,7 @@ BATCH = 1000
 
 
 class Command(BaseCommand):
-    help = "Deletes sessions, invitations and counts of attempts that are over. For cron, once a day."
+    help = "Deletes sessions, invitations, API keys and counts of attempts that are over. For cron, daily."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name, rows in _expired(timezone.now() - KEPT):
@@ -31,16 +31,20 @@ class Command(BaseCommand):
             self.stdout.write(f"Deleted {count:,} {name}{'' if count == 1 else 's'}.")
 
 
+#: An API key that is over is listed for so long.
+LISTED = timedelta(days=90)
 #: Days that an account stays closed which nobody has tried since.
 CLOSED = timedelta(days=180)
 
 
 def _expired(before: datetime) -> list[tuple[str, QuerySet[Any]]]:
     # One that is closed until its password is reset.
+    listed = before - LISTED
     closed = Q(key__startswith=brakes.SIGN_IN_ACCOUNT.name, total__gte=brakes.SIGN_IN_ACCOUNT.limit)
     return [
         ("session", TokenFamily.objects.over(before)),
         ("invitation", Invitation.objects.filter(expires_at__lt=before)),
+        ("API key", ApiKey.objects.filter(Q(expires_at__lt=listed) | Q(revoked_at__lt=listed))),
         ("count", Attempts.objects.filter(at__lt=before).exclude(closed, at__gte=before - CLOSED)),
     ]
 
