@@ -47,6 +47,11 @@ $(VENV)/bench.done: requirements/bench.txt
 	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@ $(VENV)/dev.done $(VENV)/run.done
 
+$(VENV)/audit.done: requirements/audit.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/audit.txt
+	@touch $@
+
 .PHONY: install
 install: $(VENV)/run.done  ## Install what the service needs into .venv
 
@@ -78,8 +83,8 @@ test-swarm: $(VENV)/dev.done  ## 20,000 requests on real servers, and servers th
 	@SWARM_REQUESTS=$${SWARM_REQUESTS:-20000} TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/swarm
 
 .PHONY: test-system
-test-system: $(VENV)/dev.done  ## Tests with PgBouncer, Redis and Chromium from Debian (installs them where it may)
-	@missing=""; for pair in pgbouncer:pgbouncer redis-server:redis-server chromium:chromium; do \
+test-system: $(VENV)/dev.done  ## Tests with PgBouncer, Redis, Chromium and Node.js from Debian (installs them where it may)
+	@missing=""; for pair in pgbouncer:pgbouncer redis-server:redis-server chromium:chromium node:nodejs npm:npm; do \
 		PATH="$$PATH:/usr/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	test -z "$$missing" || { echo "Installing$$missing"; \
 		apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || { \
@@ -132,6 +137,11 @@ lint: $(VENV)/dev.done  ## Check style, types, layers, migrations and production
 	@$(MANAGE) signingkey create --if-missing
 	$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
+.PHONY: audit
+audit: $(VENV)/audit.done  ## Look for known faults in every package that is pinned (asks pypi.org; fails where it cannot)
+	@for name in run dev bench audit; do echo "requirements/$$name.txt"; \
+		$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$name.txt || exit 1; done
+
 .PHONY: format
 format: $(VENV)/dev.done  ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -139,7 +149,7 @@ format: $(VENV)/dev.done  ## Format the code and mend what can be mended
 
 .PHONY: lock
 lock: $(VENV)/dev.done  ## Pin requirements/*.in with hashes (UPGRADE=--upgrade for newer versions)
-	@for name in run dev bench; do \
+	@for name in run dev bench audit; do \
 		CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 			$(UPGRADE) --output-file requirements/$$name.txt requirements/$$name.in; \

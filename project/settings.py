@@ -147,6 +147,10 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+SERVICE_NAME = "Freehold"  # in mails
+# A password that is little more than one of these is refused: docs/security.md.
+PASSWORD_WORDS = [SERVICE_NAME, "tenant", "admin", "owner", "member", "password", "welcome", "database"]
+# Length is what counts: no kind of character is asked for, or refused.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -154,7 +158,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 12},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "users.context_words.ContextWordsValidator", "OPTIONS": {"words": PASSWORD_WORDS}},
 ]
 
 # Tokens
@@ -178,7 +182,6 @@ SIMPLE_JWT = {
 
 # Mail. The links in it lead to ACCOUNT_URL, whatever host a request came to.
 
-SERVICE_NAME = "Freehold"
 ACCOUNT_URL = os.environ.get("ACCOUNT_URL") or f"{JWT_ISSUER.rstrip('/')}/account"
 INVITATION_LIFETIME = timedelta(days=7)
 API_KEY_LIFETIME = timedelta(days=90)  # of one that is made without a date

@@ -109,6 +109,14 @@ class Steps:
             with answer:
                 return answer.code, json.load(answer)
 
+    def status_of(self, line="GET /livez HTTP/1.1", *headers):
+        """The status of a request that is written by hand."""
+        port = int(self.base.rpartition(":")[2])
+        text = "\r\n".join([line, "Host: localhost", "Connection: close", *headers, "", ""])
+        with socket.create_connection(("127.0.0.1", port), 10) as line_to_it:
+            line_to_it.sendall(text.encode())
+            return int(line_to_it.recv(4096).split()[1])
+
     def sign_in(self, name, tenant=None):
         body = {"email": f"{name}@example.com", "password": "correct-horse-battery"}
         return self.call("/api/token/", body=body | ({"tenant_id": tenant} if tenant else {}))
@@ -160,6 +168,14 @@ def test_a_newcomer_serves_three_tenants_and_adds_a_fourth(steps):
         status, switched = steps.call("/api/token/switch/", grace["access"], {"tenant_id": "globex"})
         assert (status, switched["tenant_id"]) == (200, "globex")
         assert steps.call("/api/products/?page_size=1", switched["access"])[1]["count"] == 336
+        # A head that is longer than any of ours is refused before Django sees it.
+        assert steps.status_of() == 200
+        assert steps.status_of("GET /livez HTTP/1.1", f"X-Much: {'x' * 16_000}") == 200
+        assert steps.status_of("GET /livez HTTP/1.1", f"X-Much: {'x' * 17_000}") == 431
+        assert steps.status_of("GET /livez HTTP/1.1", *(f"X-{n}: x" for n in range(120))) == 431
+        assert steps.status_of(f"GET /livez?{'x' * 4_000} HTTP/1.1") == 200
+        assert steps.status_of(f"GET /livez?{'x' * 4_200} HTTP/1.1") == 414
+        assert steps.status_of() == 200
     assert f'curl -s "{steps.base}/api/products/' in steps.output
 
     with steps.file.open("a") as file:

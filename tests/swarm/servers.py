@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,39 @@ class Server:
     port: int
     log: Path
     process: subprocess.Popen[bytes]
+
+
+class SmallService:
+    """A service with a folder of its own: SQLite, and nothing in it yet."""
+
+    def __init__(self, folder: Path, tenants: Iterable[str], **more: str) -> None:
+        self.folder = folder
+        entries = [
+            f"  {name}: {{name: {name.title()}, url: 'sqlite:///{name}.sqlite3'}}\n" for name in tenants
+        ]
+        (folder / "tenants.yaml").write_text("version: 1\ntenants:\n" + "".join(entries))
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ},
+            "DEBUG": "1",
+            "TENANTS_FILE": str(folder / "tenants.yaml"),
+            "TENANCY_CACHE_DIR": str(folder),
+            "CONTROL_DATABASE_URL": f"sqlite:///{folder / 'control.sqlite3'}",
+            "JWT_KEYS_DIR": str(folder / "keys"),
+            **more,
+        }
+
+    def manage(self, *arguments: str) -> str:
+        """What ``manage.py`` prints."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @contextmanager

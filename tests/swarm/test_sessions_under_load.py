@@ -10,9 +10,6 @@ import base64
 import http.client
 import itertools
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +18,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.swarm.servers import ROOT, serve
+from tests.swarm.servers import SmallService, serve
 
 PASSWORD = "correct-horse-battery"
 PEOPLE = """
@@ -36,38 +33,13 @@ CLIENTS, REVOCATIONS, ROTATIONS = 6, 100, 3
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     """A port, and a function that runs ``manage.py`` for the same service."""
-    folder = tmp_path_factory.mktemp("service")
-    (folder / "tenants.yaml").write_text(
-        "version: 1\ntenants:\n  acme: {name: Acme, url: 'sqlite:///acme.sqlite3'}\n"
-    )
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ},
-        "DEBUG": "1",
-        "TENANTS_FILE": str(folder / "tenants.yaml"),
-        "TENANCY_CACHE_DIR": str(folder),
-        "CONTROL_DATABASE_URL": f"sqlite:///{folder / 'control.sqlite3'}",
-        "JWT_KEYS_DIR": str(folder / "keys"),
-        "WEB_CONCURRENCY": "2",
-    }
-
-    def manage(*arguments):
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    manage("signingkey", "create")
+    service = SmallService(tmp_path_factory.mktemp("service"), ["acme"], WEB_CONCURRENCY="2")
+    service.manage("signingkey", "create")
     for alias in ("control", "acme"):
-        manage("migrate", "--database", alias, "--verbosity", "0")
-    manage("shell", "-c", PEOPLE % PASSWORD)
-    with serve("wsgi", folder, environment) as server:
-        yield server.port, manage
+        service.manage("migrate", "--database", alias, "--verbosity", "0")
+    service.manage("shell", "-c", PEOPLE % PASSWORD)
+    with serve("wsgi", service.folder, service.environment) as server:
+        yield server.port, service.manage
 
 
 def call(port, method, path, *, token="", body=None):

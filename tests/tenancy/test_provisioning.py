@@ -12,7 +12,7 @@ from tenancy.exceptions import ForeignTables, StampMismatch, TenantNotFound
 from tenancy.provisioning import adopt
 from tenancy.testing import databases
 
-pytestmark = databases("acme", "globex", transaction=True)
+pytestmark = databases("control", "acme", "globex", transaction=True)
 
 
 def execute(alias, sql):

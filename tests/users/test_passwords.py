@@ -21,7 +21,7 @@ from users.testing import PASSWORD, token_in
 pytestmark = databases("control")
 
 NEW = "a-brand-new-password"
-WEAK = {"short": "short-1", "common": "password1234567"[:11], "numeric": "190283746501928"}
+WEAK = {"short": "short-1", "common": "password1234567"[:11], "context": "Freehold-2026"}
 
 
 def ask(email, address="192.0.2.1"):

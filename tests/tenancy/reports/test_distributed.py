@@ -31,7 +31,7 @@ from tests.tenancy.worker import closing, make_app, worker
 
 TENANTS = ["acme", "globex", "initech"]
 
-pytestmark = databases(*TENANTS, transaction=True)
+pytestmark = databases("control", *TENANTS, transaction=True)
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""Passwords that live from a word everybody here knows."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
+from users.context_words import ContextWordsValidator
+
+REFUSED = [
+    "Freehold-2026!",
+    "FREEHOLDfreehold",
+    "TenantAdmin2026",
+    "welcome-member",
+    "password1234",
+    "owner.owner.owner",
+]
+TAKEN = [
+    "freehold is where we live",
+    "a tenant of the moon",
+    "correct-horse-battery",
+    "473920184736",
+    "💙" * 12,
+]
+
+
+@pytest.mark.parametrize("password", REFUSED)
+def test_a_word_and_little_else_is_refused(password):
+    with pytest.raises(ValidationError) as caught:
+        ContextWordsValidator(settings.PASSWORD_WORDS).validate(password)
+    assert caught.value.code == "password_of_context_words"
+    with pytest.raises(ValidationError):
+        validate_password(password)
+
+
+@pytest.mark.parametrize("password", [*TAKEN, "x" * 64, "9" * 4096])
+def test_whatever_is_long_enough_is_taken_of_any_characters(password):
+    """No kind of character is asked for, and none is refused (OWASP ASVS 5, 6.2.5 and 6.2.9)."""
+    validate_password(password)
+
+
+def test_a_word_within_a_longer_one_counts_once():
+    validator = ContextWordsValidator(["free", "freehold", ""])
+    assert validator.words == ["freehold", "free"]
+    with pytest.raises(ValidationError):
+        validator.validate("freeholdfree-12")
+    assert "name of this service" in validator.get_help_text()
