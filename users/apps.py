@@ -12,10 +12,11 @@ class UsersConfig(AppConfig):
         # needs models.
         from tenancy.provisioning import tenant_created
         from users import openapi  # noqa: F401
-        from users.checks import check_secret_key, check_signing_keys
+        from users.checks import check_account_url, check_secret_key, check_signing_keys
         from users.observers import note_admin_sign_in, note_failed_sign_in
         from users.owners import make_owner
 
+        checks.register(check_account_url)
         checks.register(check_secret_key)
         checks.register(check_signing_keys, deploy=True)
         tenant_created.connect(make_owner)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Info
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework_simplejwt import settings as jwt_settings
 
@@ -29,6 +30,21 @@ def check_signing_keys(**kwargs: Any) -> list[CheckMessage]:
     except ImproperlyConfigured as exc:
         return [Error(str(exc), hint="Run `manage.py signingkey create`.", id="users.E001")]
     return []
+
+
+def check_account_url(**kwargs: Any) -> list[CheckMessage]:
+    """I004: the links in mails lead somewhere. ``ACCOUNT_URL`` comes from ``JWT_ISSUER``, which may be any
+    text."""
+    url = urlsplit(settings.ACCOUNT_URL)
+    if url.scheme in ("http", "https") and url.hostname:
+        return []
+    return [
+        Info(
+            f"ACCOUNT_URL is '{settings.ACCOUNT_URL}', and links in mails lead nowhere.",
+            hint="Set ACCOUNT_URL, as in https://example.com/account.",
+            id="users.I004",
+        )
+    ]
 
 
 def check_secret_key(**kwargs: Any) -> list[CheckMessage]:

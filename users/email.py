@@ -27,12 +27,16 @@ def validate_one_line(text: str) -> None:
 
 
 def validate_local_part(address: str) -> None:
-    """Refuse what is not ASCII before the ``@``, unless ``USERS_UNICODE_LOCAL_PART`` allows it.
+    """Refuse what is not ASCII before the ``@``, unless ``USERS_UNICODE_LOCAL_PART`` allows it, and no name
+    behind it.
 
     Django's own validator matches without regard to case and so lets 'ı', 'ſ' and the Kelvin sign pass.
     """
     validate_email(address)
-    local_part = address.rpartition("@")[0]
+    local_part, _, domain = address.rpartition("@")
+    if domain.startswith("["):
+        # An address of a machine, which somebody could point at one of ours.
+        raise ValidationError("A name has to stand behind the @, not an IP address.", code="invalid")
     if not settings.USERS_UNICODE_LOCAL_PART and not local_part.isascii():
         raise ValidationError(
             "Only plain letters, digits and punctuation may stand before the @.", code="invalid"

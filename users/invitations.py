@@ -112,7 +112,7 @@ def accept(token: str, password: str | None, name: str, origin: Origin) -> tuple
         except TenantNotFound as exc:
             raise LinkNotValid from exc
         _check_inviter(invitation)
-        user, is_new = _user_for(invitation, password, name)
+        user, is_new = _user_for(invitation, password, name, origin)
         member, joined = Membership.objects.get_or_create(
             user=user, tenant_id=tenant.id, defaults={"role": invitation.role}
         )
@@ -146,8 +146,9 @@ def _pending_for(tenant_id: str, canonical: str) -> Any:
     return found.first()
 
 
-def _user_for(invitation: Invitation, password: str | None, name: str) -> tuple[User, bool]:
-    """The user whom an invitation is for, made if there is none, and whether they were."""
+def _user_for(invitation: Invitation, password: str | None, name: str, origin: Origin) -> tuple[User, bool]:
+    """The user whom an invitation is for, made if there is none, and whether they were. One who had no
+    password is given the first."""
     user: Any = User.objects.select_for_update().filter(email_canonical=invitation.email_canonical).first()
     if user is not None and not user.is_active:
         raise LinkNotValid
@@ -163,6 +164,7 @@ def _user_for(invitation: Invitation, password: str | None, name: str) -> tuple[
         check_password_rules(password, user, "password")
         user.set_password(password)
         user.save(update_fields=["password"])
+        record("password.changed", person(user, origin), tenant_id="", target="the first, by invitation")
         return user, False
     check_password_rules(password, User(email=invitation.email, name=name), "password")
     try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import Any
 
+from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
+
+logger = logging.getLogger("users.origin")
 
 #: Characters of a user agent that are kept: enough to tell a person which of their devices it was.
 AGENT_LENGTH = 200
@@ -28,6 +33,7 @@ class Origin:
         """
         if request is None:
             return NOWHERE
+        _note_unknown_proxy(request)
         agent = request.META.get("HTTP_USER_AGENT", "")
         return cls(_address(BaseThrottle().get_ident(request)), _printable(agent)[:AGENT_LENGTH])
 
@@ -44,6 +50,20 @@ class Origin:
 
 
 NOWHERE = Origin()
+
+
+@functools.cache
+def _warn() -> None:
+    logger.warning(
+        "A request came with X-Forwarded-For, and NUM_PROXIES is 0. If a proxy of yours wrote it, everybody "
+        "has the proxy's address here, and shares its brakes: set NUM_PROXIES."
+    )
+
+
+def _note_unknown_proxy(request: Any) -> None:
+    """Once in each process. Anybody can send the header, so it is no more than a hint."""
+    if "HTTP_X_FORWARDED_FOR" in request.META and not api_settings.NUM_PROXIES:
+        _warn()
 
 
 def _address(text: str | None) -> str | None:

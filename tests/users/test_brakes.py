@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from tenancy.audit.models import Event
 from tenancy.testing import databases
-from users import brakes
+from users import brakes, origin
 from users.brakes import RESET_ACCOUNT, SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, attempt_sign_in
 from users.errors import TooManyAttempts
 from users.models import Attempts
@@ -189,3 +189,18 @@ def test_the_waits_grow_and_end():
     assert waits == [0, 0, 30, 60, 120, 900, 900, 900]
     assert SIGN_IN_ADDRESS.wait_after(99) == timedelta()
     assert RESET_ACCOUNT.wait_after(3) == timedelta(minutes=15)
+
+
+def test_a_proxy_that_nobody_told_of_is_in_the_log_once(settings, caplog):
+    origin._warn.cache_clear()
+    request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR="192.0.2.7")
+    for _ in range(2):
+        assert Origin.of(request).address == "127.0.0.1"
+    (line,) = [each for each in caplog.messages if "NUM_PROXIES" in each]
+    assert "192.0.2.7" not in line
+    origin._warn.cache_clear()
+    caplog.clear()
+    Origin.of(RequestFactory().get("/"))
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
+    Origin.of(request)
+    assert caplog.messages == []

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core import checks
 
-from users.checks import check_secret_key, check_signing_keys
+from users.checks import check_account_url, check_secret_key, check_signing_keys
 from users.keys import create_key
 
 
@@ -62,3 +62,12 @@ def test_it_is_registered_for_deployment_only():
     deployment = checks.registry.registry.get_checks(include_deployment_checks=True)
     assert check_signing_keys in deployment
     assert check_signing_keys not in checks.registry.registry.get_checks()
+
+
+@pytest.mark.parametrize("url", ["freehold/account", "ftp://example.com/account", "https:///account", ""])
+def test_links_that_lead_nowhere_are_told_of(settings, url):
+    assert check_account_url() == []
+    settings.ACCOUNT_URL = url
+    (told,) = check_account_url()
+    assert (told.id, told.level) == ("users.I004", checks.INFO)
+    assert "ACCOUNT_URL" in told.hint

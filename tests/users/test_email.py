@@ -97,3 +97,9 @@ def test_it_refuses_what_is_no_address(settings, address):
     settings.USERS_UNICODE_LOCAL_PART = True
     with pytest.raises(ValidationError):
         validate_local_part(address)
+
+
+@pytest.mark.parametrize("address", ["ada@[127.0.0.1]", "ada@[IPv6:::1]", "ada@[10.0.0.1]"])
+def test_a_machines_address_is_refused(address):
+    with pytest.raises(ValidationError):
+        validate_local_part(address)

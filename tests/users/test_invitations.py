@@ -80,6 +80,8 @@ def test_who_never_had_a_password_chooses_one(cast, ada, mails):
     assert accept(token, password=NEW).status_code == 200
     cast.eve.refresh_from_db()
     assert cast.eve.check_password(NEW)
+    event = Event.objects.get(action="password.changed")
+    assert (event.actor, event.tenant_id) == ("eve@example.com", "")
 
 
 def test_who_was_deactivated_does_not_come_in_that_way(cast, ada, mails):
