@@ -40,6 +40,7 @@ def ours(letter: str) -> dict[str, Case]:
     """``tenants migrate``, and one object for all turns, as in one run over all of them."""
     from tenancy.ledger.journal import Journal
     from tenancy.management.verbs.migrate import note
+    from tenancy.management.verbs.recorded import recorded
     from tenancy.registry import get_registry
     from tenancy.rollout import Rollout
     from tenancy.route import Target
@@ -49,11 +50,11 @@ def ours(letter: str) -> dict[str, Case]:
         tenants = [get_registry().get(name_of(letter, number)) for number in range(first, first + count)]
 
         def work() -> None:
-            with Journal("migrate", "", count, lambda: None) as journal:
+            with Journal("migrate", "", count, lambda: None) as journal, recorded("tenant.migrated") as tell:
                 for outcome in Rollout(upgrade, tenants, jobs=JOBS).outcomes():
                     if not outcome.is_ok:
                         raise SystemExit(outcome.error)
-                    note(journal, outcome)
+                    note(journal, tell, outcome)
 
         return _timed(work)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,7 +14,7 @@ from tenancy.fleet import Outcome, Result, run
 from tenancy.ledger.journal import Journal, RunLocked
 from tenancy.ledger.models import Run
 from tenancy.loader import MigrationKey, PlaneMigrationLoader
-from tenancy.management.verbs.recorded import recorded
+from tenancy.management.verbs.recorded import Tell, recorded
 from tenancy.management.verbs.verb import FleetVerb, count, seconds, some
 from tenancy.planes import Plane
 from tenancy.progress import FleetProgress
@@ -136,8 +136,8 @@ class Migrate(FleetVerb):
         )
         found: list[Outcome[Upgraded]] = []
         try:
-            with journal, recorded("tenant.migrated", options["to"]) as done:
-                for outcome in self._noted(rollout, journal, done, len(tenants)):
+            with journal, recorded("tenant.migrated", options["to"]) as tell:
+                for outcome in self._noted(rollout, journal, tell, len(tenants)):
                     if options["json"]:
                         self.stdout.write(json.dumps(_facts(outcome)))
                     found.append(outcome)
@@ -153,26 +153,20 @@ class Migrate(FleetVerb):
         self.conclude(found)
 
     def _noted(
-        self, rollout: Rollout, journal: Journal, recorded: Callable[[Outcome[Any]], None], total: int
+        self, rollout: Rollout, journal: Journal, tell: Tell, total: int
     ) -> Iterator[Outcome[Upgraded]]:
         done = 0
-
-        def note(outcome: Outcome[Upgraded]) -> None:
-            nonlocal done
-            done += 1
-            if _has_changed(outcome):
-                journal.note(**_entry(outcome))
-                recorded(outcome)
-
         try:
             with FleetProgress(self.stderr, self.name, total) as progress:
                 for outcome in rollout.outcomes():
+                    done += 1
                     progress.step(is_ok=outcome.is_ok)
-                    note(outcome)
+                    note(journal, tell, outcome)
                     yield outcome
         except KeyboardInterrupt:
             for outcome in rollout.unreported.values():
-                note(outcome)
+                done += 1
+                note(journal, tell, outcome)
             self.stderr.write(
                 f"Interrupted: {done} of {total} tenants are done. Run the same again to go on."
             )
@@ -269,24 +263,21 @@ def _facts(outcome: Outcome[Upgraded]) -> dict[str, Any]:
     }
 
 
-def _has_changed(outcome: Outcome[Upgraded]) -> bool:
-    """Whether something was done, or went wrong."""
+def note(journal: Journal, tell: Tell, outcome: Outcome[Upgraded]) -> None:
+    """Into the ledger and the audit trail, if something was done or went wrong."""
     done = outcome.value
-    return outcome.result is not Result.SKIPPED and (done is None or done.way is not Way.NONE)
-
-
-def _entry(outcome: Outcome[Upgraded]) -> dict[str, Any]:
-    """For the ledger."""
-    done = outcome.value
-    return {
-        "tenant_id": outcome.tenant.id,
-        "result": outcome.result,
-        "way": done.way if done is not None else "",
-        "before": _heads(done.before.applied) if done is not None else "",
-        "after": _heads(done.route.goal) if done is not None else "",
-        "seconds": outcome.seconds,
-        "error": outcome.error,
-    }
+    if outcome.result is Result.SKIPPED or (done is not None and done.way is Way.NONE):
+        return
+    journal.note(
+        tenant_id=outcome.tenant.id,
+        result=outcome.result,
+        way=done.way if done is not None else "",
+        before=_heads(done.before.applied) if done is not None else "",
+        after=_heads(done.route.goal) if done is not None else "",
+        seconds=outcome.seconds,
+        error=outcome.error,
+    )
+    tell(outcome)
 
 
 def _outcome_of(rollout: Rollout, found: Iterable[Outcome[Upgraded]]) -> str:

@@ -44,13 +44,13 @@ class Provision(FleetVerb):
             return provision(tenant, url, template)
 
         found: list[Outcome[list[str]]] = []
-        with recorded("tenant.provisioned", "adopted" if options["adopt"] else "") as done:
+        with recorded("tenant.provisioned", "adopted" if options["adopt"] else "") as tell:
             for outcome in self.each(work, options):
                 if outcome.value is not None:
                     nothing = "was stamped already" if options["adopt"] else "all was well"
                     self.stdout.write(f"{outcome.tenant.id}: {', '.join(outcome.value) or nothing}.")
                 if outcome.value != []:
-                    done(outcome)
+                    tell(outcome)
                 found.append(outcome)
         if url is None and any(not one.is_ok and one.tenant.engine == "postgresql" for one in found):
             self.stderr.write("Roles and databases that are not there yet are made with PROVISION_URL set.")

@@ -11,12 +11,15 @@ from tenancy.audit.models import Severity
 from tenancy.audit.trail import operator, try_to_record_each
 from tenancy.fleet import Outcome
 
+#: What is called with each outcome.
+Tell = Callable[[Outcome[Any]], None]
+
 #: Events that wait to be written together. A fleet of thousands is a few statements, and no heap of events.
 _TOGETHER = 500
 
 
 @contextmanager
-def recorded(action: str, target: str = "") -> Iterator[Callable[[Outcome[Any]], None]]:
+def recorded(action: str, target: str = "") -> Iterator[Tell]:
     """What is to be called with each outcome. All of them are written when the block ends, however it does;
     where there was none, nothing is asked of the control plane."""
     who = operator()
@@ -26,13 +29,13 @@ def recorded(action: str, target: str = "") -> Iterator[Callable[[Outcome[Any]],
         facts, waiting[:] = list(waiting), []
         try_to_record_each(action, who, facts)
 
-    def note(outcome: Outcome[Any]) -> None:
+    def tell(outcome: Outcome[Any]) -> None:
         waiting.append(_facts(outcome, target))
         if len(waiting) >= _TOGETHER:
             write()
 
     try:
-        yield note
+        yield tell
     finally:
         write()
 

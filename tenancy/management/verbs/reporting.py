@@ -153,9 +153,9 @@ class Reporting(FleetVerb):
         else:
             outcomes = Job(question, tenants, **how).outcomes()
         found = with_newcomers(self.watched(outcomes, len(tenants)), self.selection(options))
-        with recorded("report.run", question.report.name) as done:
+        with recorded("report.run", question.report.name) as tell:
             for outcome in found:
-                done(outcome)
+                tell(outcome)
                 yield outcome
 
     def _conclude_report(self, coverage: Coverage, allow_partial: bool, traceback: bool) -> None:
