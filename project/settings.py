@@ -149,7 +149,7 @@ PASSWORD_HASHERS = [
 ]
 SERVICE_NAME = "Freehold"  # in mails
 # A password that is little more than one of these is refused: docs/security.md.
-PASSWORD_WORDS = [SERVICE_NAME, "tenant", "admin", "owner", "member", "password", "welcome", "database"]
+PASSWORD_WORDS = [SERVICE_NAME, "tenant", "admin", "owner", "member"]
 # Length is what counts: no kind of character is asked for, or refused.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -6,6 +6,7 @@ connection has kept a second descriptor of its socket, the line, at which that s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from dataclasses import dataclass
@@ -22,10 +23,15 @@ MOST = 15.0
 T = TypeVar("T")
 
 
+#: The other side has hung up. Where the system cannot say just that, there is something to read: the end, or
+#: what a session had still to say.
+_HUNG_UP = getattr(select, "POLLRDHUP", select.POLLIN)
+
+
 def has_hung_up(line: int, milliseconds: int = 0) -> bool:
     """Whether the other side of a closed connection hangs up within this time."""
     poll = select.poll()
-    poll.register(line, select.POLLIN)
+    poll.register(line, _HUNG_UP)
     return bool(poll.poll(milliseconds))
 
 
@@ -75,6 +81,7 @@ class Departures(Generic[T]):
 
     def _let_go(self, gone: list[_Departure[T]]) -> list[T]:
         for each in gone:
-            os.close(each.line)
             self._on_their_way.remove(each)
+            with contextlib.suppress(OSError):  # somebody closed what was not theirs: that ends nobody's work
+                os.close(each.line)
         return [each.room for each in gone]

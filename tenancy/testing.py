@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.db import connections
 from django.db.models import Model
 from django.test import override_settings
@@ -210,8 +210,9 @@ class _Maker(ABC):
         """Undo ``create`` or ``clone``."""
 
     def migrate(self) -> None:
-        # As Django's own runner says it; see the command.
-        call_command("migrate", database=self.alias, verbosity=0, run_syncdb=True)
+        command: Any = load_command_class("tenancy", "migrate")
+        command.is_recorded = False
+        call_command(command, database=self.alias, verbosity=0)
 
     def drop(self) -> None:
         self.connection.close()

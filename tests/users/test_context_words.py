@@ -13,8 +13,6 @@ REFUSED = [
     "Freehold-2026!",
     "FREEHOLDfreehold",
     "TenantAdmin2026",
-    "welcome-member",
-    "password1234",
     "owner.owner.owner",
 ]
 TAKEN = [

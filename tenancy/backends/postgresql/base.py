@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg2 import Error as DriverError
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
 from tenancy.backends.cursors import GuardedRows
 from tenancy.backends.wrapper import TenancyWrapper
@@ -173,9 +173,13 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
 
     def _hang_up(self, raw: Any) -> int | None:
         """A server counts a session until its process has ended, which it shows by hanging up. That is waited
-        for a moment; after that the pool keeps the room, so that there is never one too many."""
+        for a moment; after that the pool keeps the room, so that there is never one too many.
+
+        In the middle of a statement it is not: a second descriptor would keep the socket open, and with it a
+        server that still sends. It ends when nobody is there to read.
+        """
         line = None
-        if not raw.closed:
+        if not raw.closed and raw.info.transaction_status != TRANSACTION_STATUS_ACTIVE:
             with contextlib.suppress(OSError, DriverError):
                 line = os.dup(raw.fileno())
         try:

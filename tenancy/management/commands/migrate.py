@@ -21,13 +21,16 @@ from tenancy.planes import Plane, plane_of_alias, plane_of_app
 class Command(AliasCommand, StockCommand):
     help = "Updates the schema of one database: the control plane's, or one tenant's."
 
+    #: Whether the audit trail is told; ``tenancy.testing`` makes databases that are nobody's.
+    is_recorded = True
+
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
         self.refuse_other_plane(alias, options.get("app_label"))
         # Looking makes no file and takes no longer than anything else may.
         looks = options["plan"] or options["check_unapplied"]
-        # With run_syncdb a test's database is made, which is nothing that anybody did.
-        is_told = not (looks or options.get("run_syncdb") or plane_of_alias(alias) is Plane.CONTROL)
+        # The control plane may not have the trail's table yet.
+        is_told = self.is_recorded and not looks and plane_of_alias(alias) is not Plane.CONTROL
         with (
             nullcontext() if looks else maintenance(alias, patience=schema.PATIENCE),
             _recorded(alias) if is_told else nullcontext(),

@@ -9,7 +9,7 @@ from typing import Any
 from tenancy.audit.models import Outcome as Ending
 from tenancy.audit.models import Severity
 from tenancy.audit.trail import operator, try_to_record_each
-from tenancy.fleet import Outcome
+from tenancy.fleet import Outcome, Result
 
 #: What is called with each outcome.
 Tell = Callable[[Outcome[Any]], None]
@@ -30,6 +30,8 @@ def recorded(action: str, target: str = "") -> Iterator[Tell]:
         try_to_record_each(action, who, facts)
 
     def tell(outcome: Outcome[Any]) -> None:
+        if outcome.result is Result.SKIPPED:
+            return  # nothing was done to it, and nothing tried
         waiting.append(_facts(outcome, target))
         if len(waiting) >= _TOGETHER:
             write()

@@ -58,6 +58,12 @@ def test_a_failure_is_told_in_a_word():
     assert (event.outcome, event.severity, event.details) == ("failed", "warning", {"result": "unreachable"})
 
 
+def test_what_was_not_tried_is_not_told():
+    with recorded("report.run", "r") as note:
+        note(outcomes(1, Result.SKIPPED)[0])
+    assert not Event.objects.exists()
+
+
 def test_a_trail_that_cannot_be_written_stops_nobody(monkeypatch, caplog):
     def refuse(*args, **kwargs):
         with connections["control"].cursor() as cursor:
