@@ -150,7 +150,6 @@ PASSWORD_HASHERS = [
 SERVICE_NAME = "Freehold"  # in mails
 # A password that is little more than one of these is refused: docs/security.md.
 PASSWORD_WORDS = [SERVICE_NAME, "tenant", "admin", "owner", "member"]
-# Length is what counts: no kind of character is asked for, or refused.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -158,6 +157,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 12},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "users.context_words.ContextWordsValidator", "OPTIONS": {"words": PASSWORD_WORDS}},
 ]
 

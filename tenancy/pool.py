@@ -20,7 +20,7 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tenancy.breaker import Breaker, State
@@ -90,11 +90,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a caller asks for. ``fresh`` is a connection that nobody has used."""
+    """What a caller asks for. ``fresh`` is a connection that nobody has used. ``spares_slow`` closes nothing
+    at a server that is slow to end sessions: that makes no room in time."""
 
     alias: str
     server: Server | None = None
     fresh: bool = False
+    spares_slow: bool = False
 
     @property
     def is_control(self) -> bool:
@@ -212,6 +214,11 @@ class Pool:
                 grant = self._wait(grant, max(deadline - time.monotonic(), 0))
             if self._has_its_room(grant):
                 return grant
+            # Once is enough: all that others keep would be closed, and none of it make room.
+            wish = replace(wish, spares_slow=True)
+            if time.monotonic() > deadline:
+                self.counters.busy += 1
+                raise DatabaseBusy(alias)
 
     def _has_its_room(self, grant: Grant) -> bool:
         """Close the victim, and see whether that made room. If not the grant is worth nothing."""
@@ -230,6 +237,7 @@ class Pool:
 
     def _grant_or_queue(self, wish: Wish) -> Grant | _Waiter:
         with self._lock:
+            self._collect()
             grant = self._grant(wish)
             if grant is not None:
                 return grant
@@ -243,7 +251,7 @@ class Pool:
 
     def _has_room(self, alias: str) -> bool:
         with self._lock:
-            return self._longest_idle(alias == CONTROL_ALIAS) is not None
+            return self._longest_idle(Wish(alias)) is not None
 
     def connected(self, slot: Slot) -> None:
         """The connection that ``slot`` was reserved for is open."""
@@ -486,7 +494,7 @@ class Pool:
         if account.idle:
             victim = account.idle[0]
         elif self.is_full(wish.alias):
-            victim = self._longest_idle(wish.is_control)
+            victim = self._longest_idle(wish)
             if victim is None:
                 return None
         if victim is not None:
@@ -508,16 +516,16 @@ class Pool:
         self._open[alias == CONTROL_ALIAS] += 1
         return Slot(alias, server)
 
-    def _longest_idle(self, control: bool) -> Poolable | None:
+    def _longest_idle(self, wish: Wish) -> Poolable | None:
         """The one to close for its room; rather one whose server ends sessions at once."""
         slow, found = self._departures.servers(), None
         for connection, _ in self._idle.values():
-            if (connection.alias == CONTROL_ALIAS) is not control:
+            if (connection.alias == CONTROL_ALIAS) is not wish.is_control:
                 continue
             if connection.slot is None or connection.slot.server not in slow:
                 return connection
             found = found or connection
-        return found
+        return None if wish.spares_slow else found
 
     def _evict(self, connection: Poolable) -> None:
         self._unpark(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -10,7 +11,8 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 
-from tenancy.audit.trail import record
+from tenancy.audit.models import Actor
+from tenancy.audit.trail import Who, record
 from tenancy.registry import get_registry
 from users.errors import TooManyAttempts
 from users.models import ApiKey, Membership, TokenFamily, User
@@ -58,6 +60,11 @@ class MembershipInline(admin.TabularInline):
     extra = 0
 
 
+def _staff(request: Any) -> Who:
+    """To a tenant's owners staff are operators, and nobody by name."""
+    return replace(person(request.user, Origin.of(request)), kind=Actor.OPERATOR)
+
+
 class AuditedAdmin(admin.ModelAdmin):
     """Records every addition, change and deletion, where Django tells its own log, and who belongs to which
     tenant where its owners see it."""
@@ -76,7 +83,7 @@ class AuditedAdmin(admin.ModelAdmin):
         return super().log_deletions(request, queryset)
 
     def _record(self, request: Any, action: str, obj: Any, message: Any = ()) -> None:
-        who = person(request.user, Origin.of(request))
+        who = _staff(request)
         details = {"model": obj._meta.label, "changes": message or []}  # names of fields, and no contents
         record(action, who, tenant_id="", target=str(obj), details=details)
 
@@ -100,7 +107,7 @@ def _changed(request: Any, membership: Membership, before: dict[str, Any]) -> No
 
 
 def _tell(request: Any, action: str, membership: Membership, details: dict[str, str]) -> None:
-    who = person(request.user, Origin.of(request))
+    who = _staff(request)
     facts = {"target": membership.user.email, "details": details}
     record(action, who, tenant_id=membership.tenant_id, **facts)
 
@@ -193,6 +200,15 @@ class ApiKeyAdmin(AuditedAdmin):
     search_fields = ("prefix", "name", "tenant_id", "created_by__email")
     list_select_related = ("created_by",)
     exclude = ("secret_hash",)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any) -> bool:
+        return not lookup.startswith("secret_hash") and super().lookup_allowed(lookup, value, request)
+
+    def log_deletions(self, request: Any, queryset: Any) -> Any:
+        for key in queryset:
+            if key.revoked_at is None:
+                record("key.revoked", _staff(request), tenant_id=key.tenant_id, target=key.prefix)
+        return super().log_deletions(request, queryset)
 
     def has_add_permission(self, *args: Any) -> bool:
         return False

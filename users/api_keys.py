@@ -32,7 +32,7 @@ from users.prepared import PreparedQuery
 
 #: What a key may be: people are looked after by people.
 ROLES = (Role.MEMBER, Role.VIEWER)
-#: Keys that one tenant may have at a time.
+#: Keys that one tenant may have at a time, against heaps: two that are made at once may be one more.
 MOST = 100
 #: How exactly it is known when a key was used last: each time would be a write for every request.
 GRAIN = timedelta(minutes=1)
@@ -106,7 +106,12 @@ def note_use(key: ApiKey) -> None:
 
 
 def _with_maker(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-    membership = Membership.objects.filter(user_id=OuterRef("created_by_id"), tenant_id=OuterRef("tenant_id"))
+    # Whoever was removed and comes back does not come back with the keys of before.
+    membership = Membership.objects.filter(
+        user_id=OuterRef("created_by_id"),
+        tenant_id=OuterRef("tenant_id"),
+        created_at__lte=OuterRef("created_at"),
+    )
     role = Subquery(membership.order_by().values("role")[:1])
     return keys.select_related("created_by").annotate(maker_role=role)
 

@@ -132,4 +132,4 @@ def enter(request: Request, tenant_id: str) -> Tenant:
 def refuse_other_tenant(request: Request, tenant: Tenant) -> None:
     for header in _TENANT_HEADERS:
         if request.headers.get(header, tenant.id) != tenant.id:
-            raise ValidationError({header: ["The token says otherwise. Switch with /api/token/switch/."]})
+            raise ValidationError({header: ["Your credentials are for another tenant, and decide."]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,9 +21,13 @@ class ContextWordsValidator:
         self.words = sorted({word.casefold() for word in words if word}, key=len, reverse=True)
 
     def validate(self, password: str, user: Any = None) -> None:
-        whole = rest = password.casefold()
-        for word in self.words:
-            rest = rest.replace(word, "")
+        # Letters that look alike, and a word that is left when another was taken out of it.
+        whole = rest = unicodedata.normalize("NFKC", password).casefold()
+        before = None
+        while rest != before:
+            before = rest
+            for word in self.words:
+                rest = rest.replace(word, "")
         if rest != whole and len(rest) < self.LEFT:
             raise ValidationError(
                 "The password is little more than a word that anybody would try here.",

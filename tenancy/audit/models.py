@@ -15,7 +15,7 @@ class Actor(models.TextChoices):
 
     PERSON = "person", "Person"
     KEY = "key", "API key"
-    OPERATOR = "operator", "Operator at a command line"
+    OPERATOR = "operator", "Operator"  # at a command line, or staff in the admin
     SERVICE = "service", "The service itself"
     UNKNOWN = "unknown", "Nobody who is known"
 
@@ -61,7 +61,7 @@ class Event(models.Model):
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.OK)
     severity = models.CharField(max_length=8, choices=Severity, default=Severity.INFO)
     actor_kind = models.CharField(max_length=8, choices=Actor)
-    #: A user's or a key's UUID; ``name@host`` of an operator.
+    #: A user's or a key's UUID; ``name@host`` of an operator at a command line.
     actor_id = models.CharField(max_length=300, blank=True)
     actor = models.CharField(max_length=320, blank=True)
     #: What it was done to: a member's address, a key's prefix, a report's name.

@@ -9,6 +9,7 @@ import gc
 import hashlib
 import inspect
 import io
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -502,7 +503,7 @@ def endless(monkeypatch):
     looks, ended = [], []
 
     def look(line, milliseconds=0):
-        looks.append(milliseconds)
+        looks.append((line, milliseconds))
         return bool(ended)
 
     for module in (base, departures):
@@ -524,7 +525,7 @@ def test_the_room_of_a_session_is_taken_until_the_server_has_ended_it(endless, s
     settings.TENANCY_POOL_SIZE = 1
     connections["acme"].ensure_connection()
     connections["acme"].close()
-    assert looks[0] == 100
+    assert looks[0][1] == 100
     assert pool.open_connections("acme") == 1
     with pytest.raises(DatabaseBusy):
         connections["globex"].ensure_connection()
@@ -580,11 +581,48 @@ def test_a_server_that_ends_no_session_is_asked_and_one_that_is_gone_keeps_no_ro
 def test_a_session_that_never_ends_is_not_counted_for_ever(endless, monkeypatch):
     if connections["acme"].vendor == "sqlite":
         return
+    _, looks = endless
     connections["acme"].ensure_connection()
     connections["acme"].close()
     assert pool.open_connections("acme") == 1
+    line = looks[-1][0]
+    os.fstat(line)
     monkeypatch.setattr(departures, "MOST", -1)
     assert pool.open_connections("acme") == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(line)
+
+
+@databases("acme", "globex", transaction=True)
+def test_of_what_others_keep_one_is_closed_in_vain_and_not_all(endless, settings):
+    """On a server that is slow to end sessions nothing that is closed makes room in time."""
+    if connections["acme"].vendor == "sqlite":
+        return
+    connections.close_all()
+    pool.discard_idle()
+    settings.TENANCY_POOL_SIZE = 4
+
+    def keep():
+        with tenant_context("acme"):
+            raw_of("acme")
+            together.wait(10)
+
+    together = threading.Barrier(4)
+    threads = [threading.Thread(target=keep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    def work():
+        assert pool.idle_connections("acme") == 4
+        began = time.monotonic()
+        with pytest.raises(DatabaseBusy):
+            connections["globex"].ensure_connection()
+        assert time.monotonic() - began < 1
+        assert pool.idle_connections("acme") == 3
+
+    in_new_thread(work)
 
 
 @databases("acme", transaction=True)

@@ -365,3 +365,17 @@ class TestTheAuditTrail:
         assert not ApiKey.objects.exists()
         ((_, _, target, details),) = self.events("admin.deleted")
         assert (target, details["model"]) == (f"{key.prefix} of acme", "users.ApiKey")
+        assert self.events("key.revoked") == [("key.revoked", "acme", key.prefix, {})]
+
+    def test_shows_a_tenants_owners_nobody_of_the_staff(self, staff, cast):
+        staff.post(url("membership_delete", cast.grace.memberships.get(tenant_id="acme").pk), {"post": "yes"})
+        client = cast.client(cast.ada, "acme")
+        (seen,) = client.get("/api/audit/?action=member.removed").json()["results"]
+        assert seen["actor_kind"] == "operator"
+        assert (seen["actor"], seen["actor_id"], seen["address"]) == ("", "", None)
+
+
+def test_a_key_is_not_found_by_its_hash(staff, cast):
+    a_key(cast.ada)
+    response = staff.get(url("apikey_changelist") + "?secret_hash__startswith=a", secure=True)
+    assert response.status_code == 400

@@ -148,6 +148,13 @@ class TestItIsOver:
         Membership.objects.filter(user=cast.ada).update(tenant_id="globex")
         assert self.refused(client)
 
+    def test_when_its_maker_was_removed_and_came_back(self, cast, ada):
+        client = machine(make(ada)["key"])
+        Membership.objects.filter(user=cast.ada).delete()
+        Membership.objects.create(user=cast.ada, tenant_id="acme", role=Role.OWNER)
+        assert self.refused(client)
+        assert not self.refused(machine(make(ada)["key"]))
+
     def test_when_its_maker_is_deactivated(self, cast, ada):
         client = machine(make(ada)["key"])
         cast.ada.is_active = False

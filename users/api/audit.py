@@ -25,8 +25,8 @@ class EventSerializer(serializers.ModelSerializer[Event]):
 
     def to_representation(self, event: Event) -> Any:
         shown = super().to_representation(event)
-        if event.actor_kind == Actor.OPERATOR:  # the account and the machine are nobody's business outside
-            shown |= {"actor_id": "", "actor": ""}
+        if event.actor_kind == Actor.OPERATOR:  # who and where they are is nobody's business outside
+            shown |= {"actor_id": "", "actor": "", "address": None}
         return shown
 
     class Meta:

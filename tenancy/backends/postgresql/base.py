@@ -48,6 +48,16 @@ def _past_the_pooler(alias: str) -> dict[str, Any] | None:
     return tenant.direct
 
 
+def _say_no_more(line: int) -> None:
+    """Let the other side see that nothing comes any more, which a second descriptor would keep back."""
+    twin = socket.socket(fileno=line)
+    try:
+        with contextlib.suppress(OSError):
+            twin.shutdown(socket.SHUT_WR)
+    finally:
+        twin.detach()
+
+
 class GuardedDebugCursor(GuardedRows, base.CursorDebugWrapper):
     # Django has these two itself where it keeps a log of queries, so they are not seen as the driver's.
 
@@ -184,6 +194,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
                 line = os.dup(raw.fileno())
         try:
             super()._hang_up(raw)
+            if line is not None:
+                _say_no_more(line)
             in_loop = asyncio._get_running_loop() is not None  # which must not wait
             if line is None or not has_hung_up(
                 line, _PATIENCE if self.hang_up_patiently and not in_loop else 0

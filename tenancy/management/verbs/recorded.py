@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +15,9 @@ from tenancy.fleet import Outcome, Result
 #: What is called with each outcome.
 Tell = Callable[[Outcome[Any]], None]
 
-#: Events that wait to be written together. A fleet of thousands is a few statements, and no heap of events.
-_TOGETHER = 500
+#: Events that wait to be written together, and seconds that they may. A fleet of thousands is a few
+#: statements, and no heap of events; a command that is killed loses what it did in the last second.
+_TOGETHER, _DELAY = 500, 1.0
 
 
 @contextmanager
@@ -24,16 +26,19 @@ def recorded(action: str, target: str = "") -> Iterator[Tell]:
     where there was none, nothing is asked of the control plane."""
     who = operator()
     waiting: list[dict[str, Any]] = []
+    written = time.monotonic()
 
     def write() -> None:
+        nonlocal written
         facts, waiting[:] = list(waiting), []
         try_to_record_each(action, who, facts)
+        written = time.monotonic()
 
     def tell(outcome: Outcome[Any]) -> None:
         if outcome.result is Result.SKIPPED:
             return  # nothing was done to it, and nothing tried
         waiting.append(_facts(outcome, target))
-        if len(waiting) >= _TOGETHER:
+        if len(waiting) >= _TOGETHER or time.monotonic() - written > _DELAY:
             write()
 
     try:
