@@ -66,7 +66,7 @@ demo: $(VENV)/run.done
 .PHONY: serve
 serve: demo  ## Run the service with its demo on http://127.0.0.1:8000 (PORT=… for another)
 	@echo "[4/4] The server; Ctrl-C stops it"
-	@ACCOUNT_URL=$${ACCOUNT_URL:-http://127.0.0.1:$(PORT)/account} exec $(BIN)/gunicorn project.wsgi --config python:project.gunicorn --bind 127.0.0.1:$(PORT)
+	@JWT_ISSUER=$${JWT_ISSUER:-http://127.0.0.1:$(PORT)} exec $(BIN)/gunicorn project.wsgi --config python:project.gunicorn --bind 127.0.0.1:$(PORT)
 
 .PHONY: test
 test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18 (COVERAGE=1: and see what they reach)

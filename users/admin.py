@@ -207,7 +207,8 @@ class ApiKeyAdmin(AuditedAdmin):
     def log_deletions(self, request: Any, queryset: Any) -> Any:
         for key in queryset:
             if key.revoked_at is None:
-                record("key.revoked", _staff(request), tenant_id=key.tenant_id, target=key.prefix)
+                facts = {"target": key.prefix, "details": {"name": key.name}}
+                record("key.revoked", _staff(request), tenant_id=key.tenant_id, **facts)
         return super().log_deletions(request, queryset)
 
     def has_add_permission(self, *args: Any) -> bool:

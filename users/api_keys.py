@@ -71,7 +71,7 @@ def revoke(key: ApiKey, *, who: Who) -> None:
     """Refuse a key from the next request on."""
     with control_atomic():
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
-            record("key.revoked", who, tenant_id=key.tenant_id, target=key.prefix)
+            record("key.revoked", who, tenant_id=key.tenant_id, target=key.prefix, details={"name": key.name})
 
 
 def keys_of(tenant_id: str, key: uuid.UUID | None = None) -> QuerySet[ApiKey]:

@@ -190,3 +190,9 @@ def test_their_errors_are_json_too(path):
         assert response.status_code == status
         assert response["Content-Type"] == "application/json"
         assert set(response.json()) == {"detail", "code"}
+
+
+def test_every_call_is_in_a_group_that_is_introduced(schema):
+    introduced = {tag["name"] for tag in schema["tags"]}
+    found = {tag for operation in operations(schema).values() for tag in operation["tags"]}
+    assert found == introduced

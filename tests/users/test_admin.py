@@ -365,7 +365,7 @@ class TestTheAuditTrail:
         assert not ApiKey.objects.exists()
         ((_, _, target, details),) = self.events("admin.deleted")
         assert (target, details["model"]) == (f"{key.prefix} of acme", "users.ApiKey")
-        assert self.events("key.revoked") == [("key.revoked", "acme", key.prefix, {})]
+        assert self.events("key.revoked") == [("key.revoked", "acme", key.prefix, {"name": "Nightly"})]
 
     def test_shows_a_tenants_owners_nobody_of_the_staff(self, staff, cast):
         staff.post(url("membership_delete", cast.grace.memberships.get(tenant_id="acme").pk), {"post": "yes"})
