@@ -221,7 +221,8 @@ def test_an_unknown_field_is_refused_and_nothing_is_spent(cast, path):
 @databases("control", transaction=True)
 def test_of_eight_at_once_exactly_one_wins(cast):
     """Threads, each with a connection of its own, because one connection cannot race with itself."""
-    rounds, racers = 50, 8
+    # SQLite lets one in at a time, which leaves little to race for.
+    rounds, racers = (100 if connections["control"].vendor == "postgresql" else 20), 8
     tokens = [open_family(cast.ada, "acme").refresh for _ in range(rounds)]
     barrier = threading.Barrier(racers)
     answers = [[] for _ in range(rounds)]
