@@ -389,6 +389,7 @@ def test_a_key_may_be_published_for_as_long_as_one_says(tmp_path, settings):
     run("create", "--signs-in", "30:00")
     newest = max(load_keys(tmp_path).keys, key=lambda key: key.kid)
     assert timedelta(minutes=29) < newest.begins - timezone.now() <= timedelta(minutes=30)
+    assert re.search(r"  signs; another takes its place, and its last tokens are over at \d{4}-", run("list"))
 
 
 def test_nothing_is_made_in_a_folder_that_is_not_in_order(tmp_path, settings):

@@ -63,6 +63,6 @@ class Command(BaseCommand):
             return User.objects.get_by_natural_key(email)
         except User.DoesNotExist:
             raise CommandError(
-                f"No user has the e-mail '{email}'. Make one in the admin, or with "
-                "`manage.py createsuperuser --database control`."
+                f"No user has the e-mail '{email}'. Have an owner of the tenant invite them "
+                "(POST /api/invitations/), or make one in the admin."
             ) from None

@@ -107,6 +107,9 @@ class Command(BaseCommand):
         match fact["state"]:
             case "published":
                 return f"published; signs from {_moment(fact['signs_from'])}"
+            case "signs" if fact["over_from"]:
+                over = _moment(fact["over_from"])
+                return f"signs; another takes its place, and its last tokens are over at {over}"
             case "verifies" if fact["over_from"]:
                 return f"verifies; its last tokens are over at {_moment(fact['over_from'])}"
             case "over":
