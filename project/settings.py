@@ -32,7 +32,7 @@ def env(name: str, development: str) -> str:
 
 
 SECRET_KEY = env("SECRET_KEY", "development-only-and-known-to-everybody-who-can-read-this-line")
-ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
+ALLOWED_HOSTS = env("ALLOWED_HOSTS", "localhost,.localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
 
 # Which plane holds an app's tables, by its label. An app with models that neither names is refused.
 TENANT_APPS = ["catalog"]
@@ -158,6 +158,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "users.variety.VarietyValidator"},
     {"NAME": "users.context_words.ContextWordsValidator", "OPTIONS": {"words": PASSWORD_WORDS}},
 ]
 

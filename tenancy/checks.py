@@ -509,6 +509,7 @@ CHECKS = (
     check_storages,
     check_generic_relations,
     check_admin,
+    check_hosts,
     check_open_routes,
     check_throttles,
     check_migration_dependencies,
@@ -516,4 +517,4 @@ CHECKS = (
 )
 
 #: Run by ``check --deploy`` only.
-DEPLOY_CHECKS = (check_connection_budget, check_hosts)
+DEPLOY_CHECKS = (check_connection_budget,)

@@ -14,8 +14,9 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from tenancy.audit.models import Actor
 from tenancy.audit.trail import Who, record
 from tenancy.registry import get_registry
-from users.errors import TooManyAttempts
-from users.models import ApiKey, Membership, TokenFamily, User
+from users.errors import LastOwner, TooManyAttempts
+from users.members import last_owners
+from users.models import ApiKey, Membership, Role, TokenFamily, User
 from users.origin import Origin
 from users.people import person
 
@@ -30,7 +31,7 @@ class SignInForm(AdminAuthenticationForm):
             raise forms.ValidationError(
                 "%(detail)s (%(seconds)s s)",
                 code="throttled",
-                params={"detail": exc.default_detail, "seconds": exc.retry_after},
+                params={"detail": exc.detail, "seconds": exc.retry_after},
             ) from exc
 
 
@@ -53,10 +54,28 @@ class MembershipForm(forms.ModelForm):
             choices[self.instance.tenant_id] = f"{self.instance.tenant_id} (not in tenants.yaml)"
         self.fields["tenant_id"].choices = list(choices.items())
 
+    def clean(self) -> Any:
+        cleaned: Any = super().clean()
+        # At this point the instance is as it was.
+        stays = (cleaned.get("role"), cleaned.get("tenant_id")) == (Role.OWNER, self.instance.tenant_id)
+        if self.instance.role == Role.OWNER and not stays and last_owners([self.instance]):
+            raise forms.ValidationError(LastOwner.default_detail)
+        return cleaned
+
+
+class MembershipFormSet(forms.BaseInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        # A form that is to go is not asked itself.
+        going = [form.instance for form in self.initial_forms if self._should_delete_form(form)]
+        if last_owners(going):
+            raise forms.ValidationError(LastOwner.default_detail)
+
 
 class MembershipInline(admin.TabularInline):
     model = Membership
     form = MembershipForm
+    formset = MembershipFormSet
     extra = 0
 
 
@@ -81,6 +100,15 @@ class AuditedAdmin(admin.ModelAdmin):
         for obj in queryset:
             self._record(request, "admin.deleted", obj)
         return super().log_deletions(request, queryset)
+
+    def memberships(self, objs: Any) -> Any:
+        """Those that go when these objects do."""
+        return ()
+
+    def get_deleted_objects(self, objs: Any, request: Any) -> Any:
+        deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        owners = last_owners(self.memberships(objs))
+        return deleted, counts, forbidden, [*protected, *(f"{one}, its last owner" for one in owners)]
 
     def _record(self, request: Any, action: str, obj: Any, message: Any = ()) -> None:
         who = _staff(request)
@@ -135,6 +163,9 @@ class UserAdmin(AuditedAdmin, StockUserAdmin):
         ),
     )
 
+    def memberships(self, objs: Any) -> Any:
+        return Membership.objects.filter(user__in=objs).select_related("user")
+
     def save_formset(self, request: Any, form: Any, formset: Any, change: Any) -> None:
         before = {each.instance.pk: each.initial for each in formset.initial_forms}
         super().save_formset(request, form, formset, change)
@@ -146,7 +177,7 @@ class UserAdmin(AuditedAdmin, StockUserAdmin):
             _left(request, membership)
 
     def log_deletions(self, request: Any, queryset: Any) -> Any:
-        for membership in Membership.objects.filter(user__in=queryset).select_related("user"):
+        for membership in self.memberships(queryset):
             _left(request, membership)
         return super().log_deletions(request, queryset)
 
@@ -159,6 +190,9 @@ class MembershipAdmin(AuditedAdmin):
     search_fields = ("user__email", "tenant_id")
     autocomplete_fields = ("user",)
     list_select_related = ("user",)
+
+    def memberships(self, objs: Any) -> Any:
+        return objs
 
     def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
         return ("user",) if obj else ()  # somebody else's membership is another one

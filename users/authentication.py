@@ -76,7 +76,10 @@ class TenantJWTAuthentication(JWTAuthentication):
 
     def bearer_token(self, request: Request) -> bytes | None:
         """The token of the Authorization header; None for no header, or another scheme."""
-        return _credentials(request, b"bearer", TokenNotValid)
+        token = _credentials(request, b"bearer", TokenNotValid)
+        if token is not None and token.startswith(b"fh_"):
+            raise TokenNotValid("This is an API key: send it as `Authorization: Api-Key …`.")
+        return token
 
 
 class ApiKeyAuthentication(BaseAuthentication):

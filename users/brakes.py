@@ -75,7 +75,8 @@ def attempt_sign_in(email: str, origin: Origin) -> Attempt:
     """Count an attempt to sign in. Raises ``TooManyAttempts``."""
     account = _key(SIGN_IN_ACCOUNT, canonical_email(email))
     address = _key(SIGN_IN_ADDRESS, origin.network)
-    if _attempt({account: SIGN_IN_ACCOUNT, address: SIGN_IN_ADDRESS}):
+    advice = "Too many attempts. Wait, or have your password reset."
+    if _attempt({account: SIGN_IN_ACCOUNT, address: SIGN_IN_ADDRESS}, advice):
         # Once for each wait: what is refused while it lasts is not counted, and not recorded.
         who = Who(Actor.UNKNOWN, address=origin.address)
         record("sign_in.braked", who, tenant_id="", outcome=Outcome.REFUSED, severity=Severity.WARNING)
@@ -102,7 +103,7 @@ def forget_account(email: str) -> None:
     Attempts.objects.filter(pk=_key(SIGN_IN_ACCOUNT, canonical_email(email))).delete()
 
 
-def _attempt(keys: dict[str, Brake]) -> bool:
+def _attempt(keys: dict[str, Brake], advice: str | None = None) -> bool:
     """Count an attempt under each key, and say whether the next one has to wait. Raises ``TooManyAttempts``,
     and then counts nothing, and keeps no row that was not there."""
     now = timezone.now()
@@ -115,7 +116,7 @@ def _attempt(keys: dict[str, Brake]) -> bool:
         rows = list(Attempts.objects.select_for_update().filter(pk__in=keys).order_by("key"))
         free_from = max((_free_from(keys[row.key], row, now) for row in rows), default=now)
         if free_from > now:
-            raise TooManyAttempts(math.ceil((free_from - now).total_seconds()))
+            raise TooManyAttempts(math.ceil((free_from - now).total_seconds()), advice)
         for row in rows:
             _count(keys[row.key], row, now)
             row.save(force_update=True)

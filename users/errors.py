@@ -64,10 +64,10 @@ class TooManyAttempts(ApiError):
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "throttled"
-    default_detail = "Too many attempts. Wait, or have your password reset."
+    default_detail = "Too many attempts. Wait a while."
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
+    def __init__(self, retry_after: int, detail: str | None = None) -> None:
+        super().__init__(detail)
         self.retry_after = retry_after
 
 

@@ -7,10 +7,12 @@ has an owner who can sign in: the last one can neither be removed nor lowered, n
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from django.db.models import Q, QuerySet
 
 from tenancy.audit.trail import Who, record
+from tenancy.registry import get_registry
 from tenancy.transactions import control_atomic
 from users.errors import LastOwner, RoleForbids
 from users.models import Invitation, Membership, Role, User
@@ -82,6 +84,16 @@ def remove(tenant_id: str, user_id: uuid.UUID, *, by: Role, who: Who, keeps_owne
         theirs = Q(invited_by=user_id) | Q(email_canonical=member.user.email_canonical)
         Invitation.objects.filter(theirs, tenant_id=tenant_id).delete()
         record("member.removed", who, tenant_id=tenant_id, target=member.user.email)
+
+
+def last_owners(memberships: Iterable[Membership]) -> list[Membership]:
+    """Those without which, and without the others of ``memberships``, a tenant has no owner who can sign in.
+    Of a tenant that is gone none is. Locks nothing: for the admin, which asks before a form is saved."""
+    owners = [one for one in memberships if one.role == Role.OWNER and one.tenant_id in get_registry()]
+    others = Membership.objects.filter(role=Role.OWNER, user__is_active=True)
+    others = others.filter(tenant_id__in={one.tenant_id for one in owners})
+    kept = set(others.exclude(pk__in=[one.pk for one in owners]).values_list("tenant_id", flat=True))
+    return [one for one in owners if one.tenant_id not in kept]
 
 
 def _locked(tenant_id: str, user_id: uuid.UUID) -> tuple[Membership, list[Membership]]:

@@ -23,4 +23,5 @@ def make_owner(sender: Any, *, tenant: Tenant, owner: str, **kwargs: Any) -> str
         except User.DoesNotExist:
             user, is_new = User.objects.create_user(owner), True
         grant(tenant.id, user, Role.OWNER, who=operator())
-    return f"{user.email} is its owner" + (", and has no password yet" if is_new else "")
+    first = ", and has no password yet: the first comes by mail, to who asks for a reset" if is_new else ""
+    return f"{user.email} is its owner{first}"

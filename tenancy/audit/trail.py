@@ -38,6 +38,8 @@ ACTIONS = frozenset(
         "invitation.accepted",
         "key.created",
         "key.revoked",
+        "signing_key.created",
+        "signing_key.retired",
         "report.run",
         "tenant.provisioned",
         "tenant.migrated",

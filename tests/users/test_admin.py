@@ -200,6 +200,7 @@ def test_a_membership_is_added_and_removed_on_the_users_page(staff, cast):
 
 
 def test_a_membership_is_added_changed_and_removed_on_its_own_page(staff, cast):
+    Membership.objects.create(user=cast.ada, tenant_id="globex", role=Role.OWNER)
     body = {"user": str(cast.eve.pk), "tenant_id": "globex", "role": "viewer"}
     assert staff.post(url("membership_add"), body).status_code == 302
     membership = cast.eve.memberships.get()
@@ -261,6 +262,7 @@ def test_a_session_is_ended_and_neither_made_nor_changed(staff, cast):
 
 
 def test_a_user_is_deleted_with_memberships_and_sessions(staff, cast):
+    Membership.objects.create(user=cast.bob, tenant_id="acme", role=Role.OWNER)
     open_family(cast.ada, "acme")
     assert staff.get(url("user_delete", cast.ada.pk)).status_code == 200
     assert staff.post(url("user_delete", cast.ada.pk), {"post": "yes"}).status_code == 302
@@ -274,6 +276,10 @@ class TestTheAuditTrail:
         found = Event.objects.filter(action__startswith=prefix).order_by("at", "action")
         assert {event.actor for event in found} <= {"root@example.com"}
         return [(event.action, event.tenant_id, event.target, event.details) for event in found]
+
+    @pytest.fixture(autouse=True)
+    def _other_owner(self, cast):
+        Membership.objects.create(user=cast.bob, tenant_id="acme", role=Role.OWNER)
 
     def test_has_what_staff_do_with_a_membership(self, staff, cast):
         form = {"user": cast.eve.pk, "tenant_id": "acme", "role": "member"}
@@ -379,3 +385,46 @@ def test_a_key_is_not_found_by_its_hash(staff, cast):
     a_key(cast.ada)
     response = staff.get(url("apikey_changelist") + "?secret_hash__startswith=a", secure=True)
     assert response.status_code == 400
+
+
+class TestTheLastOwner:
+    """As in the API and at the command line: it stays."""
+
+    WORDS = "A tenant needs an owner."
+
+    @pytest.mark.parametrize("change", [{"role": "admin"}, {"tenant_id": "globex"}])
+    def test_is_not_lowered_on_its_own_page(self, staff, cast, change):
+        membership = cast.ada.memberships.get()
+        form = {"user": cast.ada.pk, "tenant_id": "acme", "role": "owner"}
+        response = staff.post(url("membership_change", membership.pk), form | change, secure=True)
+        assert self.WORDS in response.content.decode()
+        assert Membership.objects.get(pk=membership.pk).role == Role.OWNER
+
+    @pytest.mark.parametrize("change", [{"role": "admin"}, {"DELETE": "on"}])
+    def test_is_not_taken_away_on_the_users_page(self, staff, cast, change):
+        membership = cast.ada.memberships.get()
+        row = {"id": str(membership.pk), "tenant_id": "acme", "role": "owner"} | change
+        response = change_user(staff, cast.ada, [row])
+        assert response.status_code == 200
+        assert self.WORDS in response.content.decode()
+        assert Membership.objects.get(pk=membership.pk).role == Role.OWNER
+
+    @pytest.mark.parametrize("model", ["user", "membership"])
+    @pytest.mark.parametrize("way", ["page", "action"])
+    def test_is_not_deleted(self, staff, cast, model, way):
+        found = cast.ada if model == "user" else cast.ada.memberships.get()
+        if way == "page":
+            staff.post(url(f"{model}_delete", found.pk), {"post": "yes"}, secure=True)
+        else:
+            form = {"action": "delete_selected", "_selected_action": [found.pk], "post": "yes"}
+            staff.post(url(f"{model}_changelist"), form, secure=True)
+        assert cast.ada.memberships.filter(role=Role.OWNER).exists()
+
+    def test_nor_are_all_of_them_at_once(self, staff, cast):
+        other = Membership.objects.create(user=cast.bob, tenant_id="acme", role=Role.OWNER)
+        both = [cast.ada.memberships.get().pk, other.pk]
+        form = {"action": "delete_selected", "_selected_action": both, "post": "yes"}
+        staff.post(url("membership_changelist"), form, secure=True)
+        assert Membership.objects.filter(pk__in=both).count() == 2
+        staff.post(url("membership_delete", other.pk), {"post": "yes"}, secure=True)
+        assert Membership.objects.filter(pk__in=both).count() == 1

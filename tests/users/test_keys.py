@@ -25,12 +25,15 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.exceptions import TokenError
 
+from tenancy.audit.models import Event
 from tenancy.testing import databases
 from tests.users import forge
 from users import keys
 from users.algorithms import ALGORITHMS
 from users.keys import KeyInUse, create_key, key_ring, load_keys, retire_key
 from users.tokens import TenantAccessToken, TenantRefreshToken
+
+pytestmark = databases("control")
 
 
 def private_pem(key, encryption=None):
@@ -381,6 +384,21 @@ def test_the_command_retires_what_is_over_and_nothing_else(tmp_path, settings, c
         run("retire", second, "--now")
     with pytest.raises(CommandError, match="No key for RS256 is named 'nosuch'"):
         run("retire", "nosuch")
+
+
+def test_the_audit_trail_is_told(tmp_path, settings):
+    settings.JWT_KEYS_DIR = tmp_path
+    run("create")
+    assert not Event.objects.exists()  # of the first: there may be no trail yet
+    first = load_keys(tmp_path).signing_kid
+    run("create", "--signs-in", "00:00")
+    run("retire", first, "--now")
+    events = Event.objects.order_by("at").values_list("action", "target", "severity")
+    second = load_keys(tmp_path).signing_kid
+    assert list(events) == [
+        ("signing_key.created", second, "info"),
+        ("signing_key.retired", first, "warning"),
+    ]
 
 
 def test_a_key_may_be_published_for_as_long_as_one_says(tmp_path, settings):

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_duration
 
+from tenancy.audit.models import Severity
+from tenancy.audit.trail import operator, try_to_record
 from users.keys import Key, KeyInUse, KeyRing, can_sign, create_key, load_keys, may_retire_from, retire_key
 
 
@@ -40,7 +42,8 @@ class Command(BaseCommand):
         verb(Path(settings.JWT_KEYS_DIR), **options)
 
     def create(self, folder: Path, *, if_missing: bool, signs_in: timedelta | None, **options: Any) -> None:
-        if if_missing and can_sign(folder):
+        had_one = can_sign(folder)
+        if if_missing and had_one:
             return
         try:
             kid = create_key(folder, signs_in=signs_in)
@@ -48,6 +51,8 @@ class Command(BaseCommand):
             raise CommandError(f"{exc} Mend or remove it first.") from None
         except OSError as exc:
             raise CommandError(f"JWT_KEYS_DIR: no key can be made in {folder}: {exc.strerror}") from exc
+        if had_one:  # else there is no service yet, and perhaps no control plane to tell
+            try_to_record("signing_key.created", operator(), tenant_id="", target=kid)
         begins = f"{kid[9:11]}:{kid[11:13]}:{kid[13:15]} UTC"
         self.stdout.write(f"Made signing key {kid} ({settings.JWT_ALGORITHM}); it signs from {begins} on.")
 
@@ -80,6 +85,8 @@ class Command(BaseCommand):
                 raise CommandError(str(exc)) from None
             except OSError as exc:
                 raise CommandError(f"JWT_KEYS_DIR: {name} cannot be removed: {exc.strerror}") from exc
+            severity = Severity.WARNING if now else Severity.INFO
+            try_to_record("signing_key.retired", operator(), tenant_id="", target=name, severity=severity)
             self.stdout.write(f"Retired {name}.")
         if not due:
             self.stdout.write("No key is over; `signingkey list` says when one will be.")
