@@ -7,7 +7,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.db import DatabaseError
 
@@ -77,31 +77,29 @@ def operator() -> Who:
     return Who(Actor.OPERATOR, f"{name}@{socket.gethostname()}", name)
 
 
+class Facts(TypedDict, total=False):
+    """What an event says besides who did what. ``tenant_id`` is by default the tenant in context."""
+
+    tenant_id: str
+    target: str
+    outcome: str
+    severity: str
+    details: Mapping[str, Any]
+
+
 def record(
     action: str,
     who: Who,
     *,
-    tenant_id: str | None = None,
-    target: str = "",
-    outcome: str = Outcome.OK,
-    severity: str = Severity.INFO,
-    details: Mapping[str, Any] | None = None,
     id: uuid.UUID | None = None,  # noqa: A002
+    **facts: Unpack[Facts],
 ) -> None:
     """Add an event. In a transaction on the control plane it stays if, and only if, what it tells of does.
 
-    ``tenant_id`` is by default the tenant in context. Each is a row of its own, which waits for no other. Two
-    of one ``id`` are one. Raises what the database raises: what cannot be recorded is not done.
+    Each is a row of its own, which waits for no other. Two of one ``id`` are one. Raises what the database
+    raises: what cannot be recorded is not done.
     """
-    event = _event(
-        action,
-        who,
-        tenant_id=tenant_id,
-        target=target,
-        outcome=outcome,
-        severity=severity,
-        details=details,
-    )
+    event = _event(action, who, **facts)
     if id is not None:
         event.id = id
     Event.objects.bulk_create([event], ignore_conflicts=id is not None)
@@ -147,7 +145,7 @@ def try_to_record(action: str, who: Who, **facts: Any) -> None:
         _regret(action, exc)
 
 
-def try_to_record_each(action: str, who: Who, facts: Iterable[Mapping[str, Any]]) -> None:
+def try_to_record_each(action: str, who: Who, facts: Iterable[Facts]) -> None:
     """The same for what was done to many tenants, in few statements."""
     events = [_event(action, who, **each) for each in facts]
     if not events:

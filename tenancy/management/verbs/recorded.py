@@ -9,7 +9,7 @@ from typing import Any
 
 from tenancy.audit.models import Outcome as Ending
 from tenancy.audit.models import Severity
-from tenancy.audit.trail import operator, try_to_record_each
+from tenancy.audit.trail import Facts, operator, try_to_record_each
 from tenancy.fleet import Outcome, Result
 
 #: What is called with each outcome.
@@ -25,7 +25,7 @@ def recorded(action: str, target: str = "") -> Iterator[Tell]:
     """What is to be called with each outcome. All of them are written when the block ends, however it does;
     where there was none, nothing is asked of the control plane."""
     who = operator()
-    waiting: list[dict[str, Any]] = []
+    waiting: list[Facts] = []
     written = time.monotonic()
 
     def write() -> None:
@@ -47,8 +47,8 @@ def recorded(action: str, target: str = "") -> Iterator[Tell]:
         write()
 
 
-def _facts(outcome: Outcome[Any], target: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"tenant_id": outcome.tenant.id, "target": target}
+def _facts(outcome: Outcome[Any], target: str) -> Facts:
+    facts: Facts = {"tenant_id": outcome.tenant.id, "target": target}
     if not outcome.is_ok:
         # In a word: what the error says may be about more than this tenant.
         facts |= {"outcome": Ending.FAILED, "severity": Severity.WARNING}
