@@ -41,7 +41,12 @@ def draw(guests: list[Guest], number: int, seed: int) -> Iterator[tuple[str, byt
 
 
 class Watch(threading.Thread):
-    """Looks at the server's connections, over one of its own."""
+    """Looks at the server's connections, over one of its own.
+
+    A server tells its sessions one after the other, so in one look there may be one that ends and one that
+    began in its place, which were never there at the same time. So it looks twice in a row: who is in both
+    looks was there between them, with all the others who are.
+    """
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(daemon=True)
@@ -53,14 +58,17 @@ class Watch(threading.Thread):
     def run(self) -> None:
         with self._stage.cursor("postgres") as cursor:
             while not self._ended.wait(LOOK):
-                cursor.execute(
-                    "SELECT count(*) FILTER (WHERE datname <> 'control'),"
-                    " count(*) FILTER (WHERE datname = 'control') FROM pg_stat_activity"
-                    " WHERE backend_type = 'client backend' AND datname <> 'postgres'"
-                )
-                tenants, control = cursor.fetchone()
-                self.tenants.append(tenants)
+                together = self._look(cursor) & self._look(cursor)
+                control = sum(database == "control" for _, _, database in together)
+                self.tenants.append(len(together) - control)
                 self.control.append(control)
+
+    def _look(self, cursor: Any) -> set[tuple[int, Any, str]]:
+        cursor.execute(
+            "SELECT pid, backend_start, datname FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND datname <> 'postgres'"
+        )
+        return set(cursor.fetchall())
 
     def end(self) -> None:
         self._ended.set()

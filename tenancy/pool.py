@@ -260,8 +260,9 @@ class Pool:
             self._end_connecting(slot).breaker = None
             self._serve_queue()
 
-    def failed(self, slot: Slot, seconds: float) -> None:
-        """It could not be opened, which took this long to know."""
+    def failed(self, slot: Slot, seconds: float, line: int | None = None) -> None:
+        """It could not be opened, which took this long to know. With a ``line`` there is a session all the
+        same, as in ``release``."""
         with self._lock:
             account = self._end_connecting(slot)
             breaker = _breaker(account)
@@ -269,7 +270,7 @@ class Pool:
                 self._disappoint(lambda wish: wish.alias == slot.alias)
             if breaker.silent and slot.server is not None:
                 self._servers.suspect(slot.server)
-            self._release(slot)
+            self._leave(slot, line)
         self.wake()
 
     def distrust(self, alias: str) -> None:
@@ -279,23 +280,20 @@ class Pool:
             _breaker(account).trip()
             self._disappoint(lambda wish: wish.alias == alias)
 
-    def abandoned(self, slot: Slot) -> None:
-        """It was not opened, for a reason that says nothing about the database."""
+    def abandoned(self, slot: Slot, line: int | None = None) -> None:
+        """The same, for a reason that says nothing about the database."""
         with self._lock:
             breaker = self._end_connecting(slot).breaker
             if breaker is not None:
                 breaker.did_not_try()
-            self._release(slot)
+            self._leave(slot, line)
+        self.wake()
 
     def release(self, slot: Slot, line: int | None = None) -> None:
         """The connection that held ``slot`` is closed. With a ``line`` its room is taken until the server
         hangs up on that descriptor, which is the pool's from now on."""
         with self._lock:
-            if line is not None:
-                slot.is_leaving = True
-                room = self._take_room(slot.alias, slot.server)
-                self._departures.add(room, room.server, line, time.monotonic())
-            self._release(slot)
+            self._leave(slot, line)
         if line is not None:
             self.wake()
 
@@ -536,6 +534,13 @@ class Pool:
     def _unpark(self, connection: Poolable) -> None:
         del self._idle[id(connection)]
         self._accounts[connection.alias].idle.remove(connection)
+
+    def _leave(self, slot: Slot, line: int | None) -> None:
+        if line is not None:
+            slot.is_leaving = True
+            room = self._take_room(slot.alias, slot.server)
+            self._departures.add(room, room.server, line, time.monotonic())
+        self._release(slot)
 
     def _release(self, slot: Slot, *, serve: bool = True) -> None:
         if slot.spent:

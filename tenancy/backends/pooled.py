@@ -69,6 +69,9 @@ class PooledWrapper(Base):
 
     #: What the pool gave for this physical connection; see ``tenancy.pool``.
     slot: Slot | None = None
+    #: Of a connection that was closed while it was being opened, and whose session is not over: see
+    #: ``tenancy.departures``.
+    line: int | None = None
     #: How many cursors are alive.
     cursors = 0
     #: When the driver was called, on ``time.monotonic()``'s clock; 0 between calls. ``tenancy.watchdog``
@@ -137,13 +140,17 @@ class PooledWrapper(Base):
         try:
             self._open()
         except DatabaseUnavailable:
-            pool.failed(slot, time.monotonic() - started)
+            pool.failed(slot, time.monotonic() - started, self._take_line())
             raise
         except BaseException:
-            pool.abandoned(slot)
+            pool.abandoned(slot, self._take_line())
             raise
         self.slot = slot
         pool.connected(slot)
+
+    def _take_line(self) -> int | None:
+        line, self.line = self.line, None
+        return line
 
     def _open(self) -> None:
         self.read_only = self.must_be_read_only()
@@ -342,6 +349,8 @@ class PooledWrapper(Base):
             closing.release()
             if slot is not None:
                 pool.release(slot, line)
+            elif self.opening:
+                self.line = line  # for _open_in, which has the slot
             elif line is not None:
                 os.close(line)
 

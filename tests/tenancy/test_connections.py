@@ -593,6 +593,29 @@ def test_a_session_that_never_ends_is_not_counted_for_ever(endless, monkeypatch)
         os.fstat(line)
 
 
+@databases("acme", transaction=True)
+def test_a_session_that_did_not_pass_keeps_its_room_until_it_is_over(endless, monkeypatch):
+    """It was let in, and then found not to be what was wanted."""
+    if connections["acme"].vendor == "sqlite":
+        return
+    ended, _ = endless
+    connections["acme"].close()
+    ended.append(True)
+    pool.look_at_departures()
+    ended.clear()
+
+    def fail(self):
+        raise DatabaseBusy(self.alias)
+
+    monkeypatch.setattr(type(connections["acme"]), "init_connection_state", fail)
+    with pytest.raises(DatabaseBusy):
+        connections["acme"].ensure_connection()
+    assert pool.open_connections("acme") == 1
+    assert connections["acme"].line is None
+    ended.append(True)
+    assert pool.open_connections("acme") == 0
+
+
 @databases("acme", "globex", transaction=True)
 def test_of_what_others_keep_one_is_closed_in_vain_and_not_all(endless, settings):
     """On a server that is slow to end sessions nothing that is closed makes room in time."""

@@ -153,7 +153,7 @@ def test_fifty_of_which_some_are_absent(source):
         ]
     assert current_tenant() is None
     assert max(most) <= 8
-    assert pool.open_connections() == 0
+    assert pool.open_connections() == pool.open_connections("control")
     assert (
         seconds < 20
     )  # the slow one's limit, the pause before those away are tried again, and a slow machine
