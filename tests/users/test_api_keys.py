@@ -50,9 +50,10 @@ def test_of_its_text_the_database_has_a_hash(ada):
     text = make(ada)["key"]
     key = ApiKey.objects.get()
     assert key.secret_hash == hashlib.sha256(text.encode()).hexdigest()
-    assert text.rpartition("_")[2] not in str([getattr(key, field.attname) for field in key._meta.fields])
+    secret = text.split("_", 2)[2]  # which may have one itself
+    assert secret not in str([getattr(key, field.attname) for field in key._meta.fields])
     event = Event.objects.get(action="key.created")
-    assert text.rpartition("_")[2] not in f"{event.target} {event.details}"
+    assert secret not in f"{event.target} {event.details}"
 
 
 def test_nobody_may_keep_the_answer(ada):
@@ -190,7 +191,7 @@ def test_it_follows_the_status_of_its_tenant(ada, status):
 
 
 def spoilt(text):
-    head, _, secret = text.rpartition("_")
+    _, prefix, secret = text.split("_", 2)
     return [
         "",
         " ",
@@ -198,7 +199,7 @@ def spoilt(text):
         text[:-1],
         text + "x",
         text.upper(),
-        f"{head}_{secret[::-1]}",
+        f"fh_{prefix}_{secret[::-1]}",
         f"fh_aaaaaaaaaaaa_{secret}",
         f"{text} {text}",
         f"{text}\t",
