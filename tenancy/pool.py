@@ -287,7 +287,8 @@ class Pool:
             if breaker is not None:
                 breaker.did_not_try()
             self._leave(slot, line)
-        self.wake()
+        if line is not None:
+            self.wake()
 
     def release(self, slot: Slot, line: int | None = None) -> None:
         """The connection that held ``slot`` is closed. With a ``line`` its room is taken until the server

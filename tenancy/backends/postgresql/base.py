@@ -188,6 +188,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
         In the middle of a statement it is not: a second descriptor would keep the socket open, and with it a
         server that still sends. It ends when nobody is there to read.
         """
+        in_loop = asyncio._get_running_loop() is not None  # which must not wait
+        patience = _PATIENCE if self.hang_up_patiently and not in_loop else 0
         line = None
         if not raw.closed and raw.info.transaction_status != TRANSACTION_STATUS_ACTIVE:
             with contextlib.suppress(OSError, DriverError):
@@ -196,10 +198,7 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             super()._hang_up(raw)
             if line is not None:
                 _say_no_more(line)
-            in_loop = asyncio._get_running_loop() is not None  # which must not wait
-            if line is None or not has_hung_up(
-                line, _PATIENCE if self.hang_up_patiently and not in_loop else 0
-            ):
+            if line is None or not has_hung_up(line, patience):
                 return line
         except BaseException:
             if line is not None:

@@ -59,12 +59,14 @@ def _recorded(alias: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if (after := _applied(alias)) != before:
+        after = _applied(alias)
+        if before is not None and after is not None and after != before:
             details = {"applied": len(after - before), "unapplied": len(before - after)}
             try_to_record("tenant.migrated", operator(), tenant_id=alias, details=details)
 
 
-def _applied(alias: str) -> set[tuple[str, str]]:
+def _applied(alias: str) -> set[tuple[str, str]] | None:
+    """None where the database does not say: what it had then is nobody's to claim."""
     with suppress(DatabaseError):
         return set(MigrationRecorder(connections[alias]).applied_migrations())
-    return set()
+    return None
