@@ -1,6 +1,9 @@
 import os
+from pathlib import Path
 
 import pytest
+
+HERE = Path(__file__).parent
 
 pytest_plugins = ["tenancy.testing", "users.testing", "catalog.testing"]
 
@@ -34,6 +37,26 @@ ENGINELESS = [
 ]
 if os.environ.get("TEST_DATABASE") == "postgresql":
     collect_ignore += ENGINELESS
+
+# Files that take longest, longest first. A process takes a whole file; one of these that came last would keep
+# one busy while the other has nothing left.
+LONGEST = [
+    "tenancy/test_corpus.py",
+    "project/test_object_matrix.py",
+    "project/test_schemathesis.py",
+    "isolation/test_primitives.py",
+    "tenancy/reports/test_distributed.py",
+    "isolation/test_mutants.py",
+    "isolation/test_state_machine.py",
+    "project/test_first_steps.py",
+    "tenancy/test_hardening.py",
+    "tenancy/reports/test_job.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    place = {HERE / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,8 +52,9 @@ def flush_statements(style: Any, connection: Any, **options: Any) -> list[str]:
     if connection.vendor == "postgresql":
         tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
         deletes = [f'DELETE FROM "{table}"' for table in tables]
-        # In its transaction neither foreign keys nor triggers are asked; only a superuser may.
-        return ["SET LOCAL session_replication_role = replica", *deletes]
+        # In its transaction neither foreign keys nor triggers are asked; only a superuser may. All in one
+        # message: most of the time of twenty is their way.
+        return ["; ".join(["SET LOCAL session_replication_role = replica", *deletes])]
     statements: list[str] = sql_flush(style, connection, **options)
     if not any(append_only.TABLE in statement for statement in statements):
         return statements

@@ -22,7 +22,7 @@ from tenancy.context import current_tenant, request_scope, tenant_context
 from tenancy.exceptions import NoTenant, TenancyError, WrongTenant
 from tenancy.testing import databases
 from tests.isolation.primitives import ASYNC_PRIMITIVES, PRIMITIVES, Kind
-from tests.isolation.worlds import TENANTS, Dump, empty, fill
+from tests.isolation.worlds import TENANTS, Dump, restore
 
 pytestmark = databases("control", "acme", "globex", transaction=True)
 
@@ -142,8 +142,7 @@ class AsyncNative(Async):
 
 def refill() -> None:
     for tenant_id in TENANTS:
-        empty(tenant_id)
-        fill(tenant_id)
+        restore(tenant_id)
 
 
 def dumps() -> dict[str, Dump]:

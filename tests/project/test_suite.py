@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ENGINELESS
+from tests.conftest import ENGINELESS, LONGEST
 
 TESTS = Path(__file__).resolve().parent.parent
 #: By these a test says that it wants a database, or which engine it runs on.
@@ -21,3 +21,9 @@ def test_what_runs_on_one_engine_only_opens_no_database(name):
     assert files
     for file in files:
         assert not WANTS_ONE.search(file.read_text()), f"{file.name} depends on the engine."
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_what_takes_longest_is_there(name):
+    """One that was renamed would come last."""
+    assert (TESTS / name).is_file()

@@ -16,11 +16,9 @@ from tenancy.pool import pool
 from tenancy.tasks import HEADER, TenantTask
 from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases, only_tenants, twins
-from tests.tenancy.worker import closing, make_app, worker
+from tests.tenancy.worker import answer_to, closing, make_app, worker
 
 pytestmark = databases("acme", "globex", transaction=True)
-
-LIMIT = 20  # seconds for a task that takes milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +109,18 @@ def test_a_task_runs_for_the_tenant_it_was_sent_for(tasks, canaries):
         with tenant_context(tenant_id):
             sent[tasks.names.delay()] = tenant_id
     for result, tenant_id in sent.items():
-        assert result.get(timeout=LIMIT) == [f"canary-{tenant_id}"]
+        assert answer_to(result) == [f"canary-{tenant_id}"]
 
 
 def test_nothing_is_left_in_the_worker(tasks, canaries):
     """The same thread takes them, one after the other."""
-    assert tasks.whose.delay().get(timeout=LIMIT) is None
+    assert answer_to(tasks.whose.delay()) is None
     with tenant_context("acme"):
-        assert tasks.names.delay().get(timeout=LIMIT) == ["canary-acme"]
+        assert answer_to(tasks.names.delay()) == ["canary-acme"]
         failed = tasks.fail.delay()
     with pytest.raises(KeyError):
-        failed.get(timeout=LIMIT)
-    assert tasks.whose.delay().get(timeout=LIMIT) is None
+        answer_to(failed)
+    assert answer_to(tasks.whose.delay()) is None
     # What is kept is idle, and goes to nobody but that tenant.
     owners = {holder._thread_ident for holder in pool.holders() if holder.alias == "acme"}
     assert owners - {threading.get_ident()} == {0}
@@ -145,7 +143,7 @@ def test_one_without_a_tenant_is_refused_before_it_is_sent(tasks):
 def test_a_message_without_one_is_refused_by_the_worker(app, tasks, headers):
     result = app.send_task("t.names", headers=headers)
     with pytest.raises(NoTenant, match="The message of task"):
-        result.get(timeout=LIMIT)
+        answer_to(result)
 
 
 def test_one_for_another_tenant_is_refused(tasks, canaries):
@@ -156,24 +154,24 @@ def test_one_for_another_tenant_is_refused(tasks, canaries):
             theirs.delay()
         with pytest.raises(WrongTenant):
             tasks.names.apply_async(headers={HEADER: "acme"})
-    assert theirs.delay().get(timeout=LIMIT) == ["canary-acme"]
+    assert answer_to(theirs.delay()) == ["canary-acme"]
 
 
 def test_inside_it_no_other_tenant_is_reached(tasks, canaries):
     with tenant_context("acme"):
         result = tasks.other.delay("globex")
-        assert tasks.other.delay("acme").get(timeout=LIMIT) == 1
+        assert answer_to(tasks.other.delay("acme")) == 1
     with pytest.raises(Exception, match="belongs to tenant 'globex', but the tenant in context is 'acme'"):
-        result.get(timeout=LIMIT)
+        answer_to(result)
 
 
 def test_the_rest_of_a_chain_runs_for_the_same_tenant(tasks, canaries):
     with tenant_context("acme"):
         result = chain(tasks.add.s(1), tasks.add.s(10), tasks.add.s(100)).delay()
         # Each is given what the one before returned, as its first argument: 1, then 1 + 1, then 2 + 2.
-        assert result.get(timeout=LIMIT) == 4
+        assert answer_to(result) == 4
         both = group(tasks.names.s(), tasks.names.s()).delay()
-    assert both.get(timeout=LIMIT) == [["canary-acme"]] * 2
+    assert answer_to(both) == [["canary-acme"]] * 2
     with tenant_context("globex"):
         assert Product.objects.get().stock == 0
 
@@ -182,9 +180,9 @@ def test_a_suspended_or_removed_tenant_is_refused(app, tasks, canaries):
     with tenant_context("acme"):
         signature = tasks.fail.s()
     with changed_tenant("acme", status=Status.SUSPENDED), pytest.raises(TenantNotServed):
-        signature.delay().get(timeout=LIMIT)
+        answer_to(signature.delay())
     with only_tenants("globex"), pytest.raises(Exception, match="Unknown tenant 'acme'"):
-        signature.delay().get(timeout=LIMIT)
+        answer_to(signature.delay())
     with tenant_context("acme"):
         assert Category.objects.count() == 1
 
@@ -192,7 +190,7 @@ def test_a_suspended_or_removed_tenant_is_refused(app, tasks, canaries):
 def test_what_is_busy_is_tried_again_for_the_same_tenant(tasks):
     with tenant_context("acme"):
         result = tasks.busy.delay()
-    assert result.get(timeout=LIMIT) == "acme"
+    assert answer_to(result) == "acme"
     assert tasks.tries == ["acme"] * 3
 
 
@@ -218,7 +216,7 @@ def test_without_a_broker_it_runs_at_once(canaries):
 
 def test_a_task_that_calls_itself_in_another_context_works_there(tasks, canaries):
     with tenant_context("acme"):
-        tasks.recursive.delay(0).get(timeout=LIMIT)
+        answer_to(tasks.recursive.delay(0))
         assert Category.objects.filter(name="acme 0").exists()
         assert Category.objects.count() == 2
     with tenant_context("globex"):
@@ -240,8 +238,8 @@ def test_all_of_a_canvas_is_of_one_tenant_before_anything_is_sent(tasks, canarie
             with pytest.raises(WrongTenant):
                 canvas()
         assert Product.objects.get().stock == 0
-        assert chain(ours, ours, ours).delay().get(timeout=LIMIT) == 3
-        assert chord([ours, ours], tasks.names.si()).delay().get(timeout=LIMIT) == ["canary-acme"]
+        assert answer_to(chain(ours, ours, ours).delay()) == 3
+        assert answer_to(chord([ours, ours], tasks.names.si()).delay()) == ["canary-acme"]
     with tenant_context("globex"):
         assert Product.objects.get().stock == 0
 
@@ -256,4 +254,4 @@ def test_it_is_applied_here_as_if_it_had_been_sent(tasks, canaries):
 def test_a_task_of_celerys_own_base_has_no_tenant(app, tasks, canaries):
     """The negative control: what the base does is what carries the tenant."""
     with tenant_context("acme"):
-        assert tasks.whose.delay().get(timeout=LIMIT) is None
+        assert answer_to(tasks.whose.delay()) is None

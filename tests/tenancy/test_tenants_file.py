@@ -699,16 +699,15 @@ def test_the_largest_file_is_refused_in_reasonable_time(file, filler):
     assert time.perf_counter() - started < 15
 
 
-def test_a_thousand_tenants_are_read_quickly(file):
+def test_a_thousand_tenants_are_read(file):
+    """How long it takes is the benchmark ``growth``'s to say."""
     text = "version: 1\ntenants:\n" + "".join(
         f"  tenant-{number}:\n    name: Tenant {number}\n    labels: {{plan: gold}}\n"
         f"    url: postgres://t{number}:${{PW}}@db{number % 7}.internal/tenant_{number}\n"
         for number in range(1000)
     )
     control = parse_database_url("postgres://db0.internal/control", folder=file.parent, environ={})
-    started = time.perf_counter()
     tenants = load(file, text, production=True, control=control)
-    assert time.perf_counter() - started < 3  # 0.2 s where nothing else runs
     assert len(tenants) == 1000
     assert tenants["tenant-999"].database["NAME"] == "tenant_999"
 

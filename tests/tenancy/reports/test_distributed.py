@@ -27,7 +27,7 @@ from tenancy.reports.totals import Totals
 from tenancy.tenant import Status, Tenant
 from tenancy.testing import changed_tenant, databases, only_tenants, repointed
 from tests.tenancy.command import report
-from tests.tenancy.worker import closing, make_app, worker
+from tests.tenancy.worker import answer_to, closing, make_app, worker
 
 TENANTS = ["acme", "globex", "initech"]
 
@@ -125,7 +125,7 @@ def test_a_message_without_the_header_is_refused(at_work):
         tasks.NAME, kwargs={"report": "inventory", "given": {}, "question": {}, "job": {}}
     )
     with pytest.raises(NoTenant):
-        result.get(timeout=20)
+        answer_to(result)
 
 
 def test_nobody_there_is_told(goods):
@@ -270,14 +270,14 @@ def test_a_scheduled_report_is_written_and_says_who_is_missing(at_work, goods, t
     sent = at_work.send_task(
         "tenancy.reports.run", args=["restock", str(file)], kwargs={"parameters": {"below": 2}}
     )
-    sent.get(timeout=20)
+    answer_to(sent)
     assert {line.split(",")[0] for line in file.read_text().splitlines()[1:]} == {"acme"}
     with repointed("globex", NAME="/dev/null/no_such_database"):
         sent = at_work.send_task(
             "tenancy.reports.run", args=["inventory", str(file)], kwargs={"retries": 0, "totals": True}
         )
         with pytest.raises(Exception, match=r"(?s)2 of 3 tenants answered.*unreachable: globex"):
-            sent.get(timeout=20)
+            answer_to(sent)
     assert file.read_text().splitlines()[1].endswith(",2,3,3")
     assert at_work.control.ping(timeout=1)
 
