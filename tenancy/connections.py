@@ -74,6 +74,16 @@ class TenancyConnections(ConnectionHandler):
             frame = frame.outer
         return found
 
+    def of_thread(self, alias: str) -> Any:
+        """The one of ``mine()`` for an alias, or None."""
+        key = (get_ident(), alias)
+        found = self._own().get(alias)
+        frame: Frame | None = current_frame()
+        while frame is not None:
+            found = frame.held.get(key, found)
+            frame = frame.outer
+        return found
+
     def close_spare(self) -> bool:
         """Close one connection that this thread has outside of all scopes and does not use now: the oldest.
 
@@ -200,7 +210,7 @@ def release(alias: str) -> None:
 def close(alias: str) -> None:
     """Close the running code's connection to ``alias``, unless an outer transaction (a test) still owns
     it."""
-    connection = _connections().mine().get(alias)
+    connection = _connections().of_thread(alias)
     if connection is not None and not connection.in_atomic_block:
         connection.close()
 
@@ -209,7 +219,7 @@ def close(alias: str) -> None:
 def closed_after(alias: str) -> Iterator[None]:
     """Close what the block opens to ``alias``, instead of keeping it: of a thousand tenants that are visited
     once, none is asked for again. What was open before, an outer scope's, stays."""
-    before = _connections().mine().get(alias)
+    before = _connections().of_thread(alias)
     was_open = before is not None and before.connection is not None
     try:
         yield

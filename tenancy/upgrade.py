@@ -91,6 +91,8 @@ class Upgrade:
         self.lock_timeout = lock_timeout
         self._courses: dict[tuple[str, int, Standing], Course] = {}
         self._expects_work = False
+        #: Asked once for all: it looks at every app.
+        self._has_receivers = has_receivers()
         self._lock = threading.Lock()
 
     def look(self, alias: str) -> tuple[Standing, Route | None]:
@@ -119,7 +121,7 @@ class Upgrade:
             course = self._course(connection, standing)
             self._expects_work = bool(course.route)
             if not course.route:
-                if has_receivers():  # one of them may have failed, after the migrations
+                if self._has_receivers:  # one of them may have failed, after the migrations
                     self._go(connection, standing, course)
                 return Upgraded(course.standing, course.route, Way.NONE)
             with _admitted(admit), self._first_time(course):
@@ -132,7 +134,7 @@ class Upgrade:
                 return self._go(connection, standing, course)
 
     def _go(self, connection: Any, standing: Standing, course: Course) -> Upgraded:
-        emit = _Signals(connection.alias, course.route) if has_receivers() else None
+        emit = _Signals(connection.alias, course.route) if self._has_receivers else None
         if emit is not None:
             emit.before()
         way = _Trip(connection, standing, course, replay=self.replay).go()

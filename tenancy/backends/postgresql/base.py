@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from django.db.backends.postgresql import base
+from django.utils.functional import cached_property
 from psycopg2 import Error as DriverError
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
@@ -81,6 +82,12 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     #: when a session starts would reach nobody, or everybody: there the role's own settings count
     #: (``roles.py``).
     pooled = False
+
+    @cached_property
+    def pg_version(self) -> int:
+        """Django opens a cursor for it, and a connection where there is none."""
+        raw: Any = self.connection
+        return int(super().pg_version if raw is None else raw.info.server_version)
 
     def server(self) -> Server | None:
         settings, _ = self._way()
