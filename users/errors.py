@@ -26,6 +26,7 @@ class KeyNotValid(ApiError):
 
     status_code = status.HTTP_401_UNAUTHORIZED
     default_code = "key_not_valid"
+    challenge = 'Api-Key realm="api"'
     default_detail = "The API key is not valid, or not any more. Ask whoever gave it to you."
 
 

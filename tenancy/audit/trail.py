@@ -24,6 +24,7 @@ ACTIONS = frozenset(
         "sign_in",
         "sign_out",
         "sign_in.braked",
+        "access.refused",
         "token.reused",
         "tenant.switched",
         "session.revoked",

@@ -26,9 +26,10 @@ AUTHENTICATE = 'Bearer realm="api"'
 
 
 class ApiError(exceptions.APIException):
-    """An error with a code of its own. ``retry_after`` is in seconds."""
+    """An error with a code of its own. ``retry_after`` is in seconds; ``challenge`` is what a 401 wants."""
 
     retry_after: int | None = None
+    challenge = AUTHENTICATE
 
 
 class Conflict(ApiError):
@@ -112,7 +113,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return None
     headers = {}
     if known.status_code == status.HTTP_401_UNAUTHORIZED:
-        headers["WWW-Authenticate"] = AUTHENTICATE
+        headers["WWW-Authenticate"] = getattr(known, "challenge", AUTHENTICATE)
     if wait := getattr(known, "retry_after", None) or getattr(known, "wait", None):
         headers["Retry-After"] = str(math.ceil(wait))
     return Response(body_of(known), status=known.status_code, headers=headers)

@@ -216,6 +216,7 @@ def test_what_is_not_quite_the_key_is_refused(ada):
         if bad.strip() == text:
             continue  # white space around it is none of the key
         assert (response.status_code, response.json()["code"]) == (401, "key_not_valid"), bad
+        assert response["WWW-Authenticate"] == 'Api-Key realm="api"'
 
 
 def test_as_a_token_it_is_none(ada):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -10,10 +14,12 @@ from rest_framework.test import APIClient
 from tenancy.audit.models import Event
 from tenancy.audit.trail import SERVICE, operator, record
 from tenancy.testing import databases
+from users import refusals
+from users.api_keys import create
 from users.models import Membership, Role
 from users.testing import PASSWORD
 
-pytestmark = databases("control")
+pytestmark = databases("control", "acme")
 
 
 def refusal(response):
@@ -75,6 +81,65 @@ def test_an_outsider_writes_nothing_into_it(cast, ada):
     assert refusal(APIClient().post("/api/token/", body)) == (403, "tenant_forbidden")
     assert "bob" not in ada.get("/api/audit/").content.decode()
     assert Event.objects.filter(outcome="refused", target="acme", tenant_id="").count() == 2
+
+
+def refused():
+    events = Event.objects.filter(action="access.refused").order_by("at")
+    return [(event.tenant_id, event.actor, event.target, event.details) for event in events]
+
+
+def test_what_a_role_is_refused_is_in_it(cast, ada, grace):
+    where = f"/api/products/{uuid.uuid4()}/"
+    assert refusal(grace.delete(where)) == (403, "forbidden")
+    assert refusal(grace.get("/api/members/")) == (403, "forbidden")
+    assert refused() == [
+        ("acme", "grace@example.com", f"DELETE {where}", {"role": "viewer"}),
+        ("acme", "grace@example.com", "GET /api/members/", {"role": "viewer"}),
+    ]
+    (seen, _) = ada.get("/api/audit/?action=access.refused").json()["results"]
+    assert (seen["outcome"], seen["target"]) == ("refused", "GET /api/members/")
+
+
+def test_what_a_key_is_refused_is_in_it(cast):
+    key, text = create("acme", "Job", Role.MEMBER, None, maker=cast.ada, who=SERVICE)
+    client = APIClient(headers={"Authorization": f"Api-Key {text}"})
+    assert refusal(client.get("/api/me/")) == (403, "person_required")
+    assert refused() == [("acme", f"Job ({key.prefix})", "GET /api/me/", {"role": "member"})]
+
+
+def test_what_is_allowed_is_no_refusal(ada, grace):
+    assert grace.get("/api/products/").status_code == 200
+    assert ada.get("/api/members/").status_code == 200
+    assert refused() == []
+
+
+def test_a_call_that_is_tried_again_and_again_is_in_it_once(cast, grace, monkeypatch):
+    now = time.time() // refusals.ONCE_IN * refusals.ONCE_IN
+    monkeypatch.setattr(refusals.time, "time", lambda: now)
+    for _ in range(3):
+        assert refusal(grace.delete(f"/api/products/{uuid.uuid4()}/")) == (403, "forbidden")
+    assert len(refused()) == 1
+    assert refusal(cast.client(cast.grace, "acme").delete(f"/api/products/{uuid.uuid4()}/"))[0] == 403
+    assert len(refused()) == 2, "Another session is somebody else, for all we know."
+    now += refusals.ONCE_IN
+    assert refusal(grace.delete(f"/api/products/{uuid.uuid4()}/"))[0] == 403
+    assert len(refused()) == 3
+
+
+@pytest.mark.parametrize("end", ["%00", "%0A", "%F0%9F%92%A9", "x" * 400])
+def test_whatever_stands_in_a_path_that_is_refused(grace, end):
+    answer = grace.delete(f"/api/products/{end}/")
+    assert answer.status_code in (403, 404)
+    assert len(refused()) == (answer.status_code == 403)
+
+
+def test_a_refusal_that_cannot_be_recorded_is_one(cast, grace, monkeypatch, caplog):
+    def fails(*args, **kwargs):
+        raise DatabaseError("no room")
+
+    monkeypatch.setattr(Event.objects, "bulk_create", fails)
+    assert refusal(grace.get("/api/members/")) == (403, "forbidden")
+    assert "access.refused could not be recorded" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
