@@ -30,6 +30,7 @@ ENGINELESS = [
     "tenancy/test_cache.py",
     "tenancy/test_compiler.py",
     "tenancy/test_document.py",
+    "tenancy/test_manage_py.py",
     "tenancy/test_pool.py",
     "tenancy/test_storage.py",
     "tenancy/test_tenants_file.py",
