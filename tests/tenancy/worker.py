@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ def worker(app: Celery) -> Iterator[None]:
         warnings.simplefilter("ignore")  # Celery's own
         with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30, loglevel=None):
             yield
+            # It looks whether it is to end when something has come, or after two seconds; and then once more.
+            for seconds in (0.05, 0.1):
+                threading.Timer(seconds, close.delay).start()
 
 
 @contextmanager

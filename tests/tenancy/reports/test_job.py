@@ -176,7 +176,8 @@ def test_the_count_of_connections_can_fail(source):
 
 
 @pytest.mark.parametrize("source", [10], indirect=True)
-def test_what_fails_for_a_moment_is_tried_again(source):
+def test_what_fails_for_a_moment_is_tried_again(source, monkeypatch):
+    monkeypatch.setattr("tenancy.reports.job.PAUSE", 0.1)
     tried: dict[str, int] = {}
 
     def function():
