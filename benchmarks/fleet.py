@@ -21,7 +21,7 @@ from benchmarks.result import Goal, Result, Table
 from benchmarks.stage import Stage
 
 #: Batches, and databases in each for the fast ways and for the slow one.
-BATCHES, FAST, SLOW = 16, 100, 6
+BATCHES, FAST, SLOW = 8, 200, 12
 #: Schemas for django-tenants.
 SCHEMAS = 100
 CASES = {"first": "first migrate", "nothing": "nothing to do", "column": "add a column"}
