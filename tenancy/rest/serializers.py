@@ -56,6 +56,15 @@ class KeyField(serializers.PrimaryKeyRelatedField[Any]):
         return super().run_validation(data)
 
 
+class ChoiceField(serializers.ChoiceField):
+    """One of some words, which it names when it is given another."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        words = ", ".join(str(word) for word in self.choices).replace("{", "{{").replace("}", "}}")
+        self.error_messages["invalid_choice"] = f'"{{input}}" is none of these: {words}.'
+
+
 class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
     """A model serializer that refuses unknown fields and leaves uniqueness to the database.
 
@@ -63,6 +72,7 @@ class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
     """
 
     serializer_related_field = KeyField
+    serializer_choice_field = ChoiceField
 
     def get_validators(self) -> list[Any]:
         return []

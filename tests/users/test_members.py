@@ -66,6 +66,18 @@ def test_others_do_not(cast, role, call):
     assert refusal(response) == (403, "forbidden")
 
 
+def test_the_roles_there_are_are_named(cast, ada):
+    king = {"role": "{king}"}
+    answers = [
+        ada.patch(path(cast.grace), king),
+        ada.post("/api/invitations/", king | {"email": "new@example.com"}),
+        ada.post("/api/keys/", king | {"name": "Job"}),
+    ]
+    said = [answer.json()["errors"]["role"] for answer in answers]
+    everybody = ['"{king}" is none of these: owner, admin, member, viewer.']
+    assert said == [everybody, everybody, ['"{king}" is none of these: member, viewer.']]
+
+
 def test_a_role_acts_on_the_next_request(cast, ada):
     grace = cast.client(cast.grace, "acme")
     assert refusal(grace.get("/api/members/")) == (403, "forbidden")

@@ -15,7 +15,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenancy.rest.serializers import StrictSerializer
+from tenancy.rest.serializers import ChoiceField, StrictSerializer
 from tenancy.rest.views import ApiViewMixin
 from users import api_keys
 from users.authentication import Access
@@ -73,7 +73,7 @@ class CreateApiKeySerializer(StrictSerializer):
     """What the key is for, what it may do, and until when."""
 
     name = serializers.CharField(max_length=100, validators=[validate_one_line])
-    role = serializers.ChoiceField(
+    role = ChoiceField(
         choices=[(role.value, role.label) for role in api_keys.ROLES], default=Role.VIEWER.value
     )
     expires_at = serializers.DateTimeField(

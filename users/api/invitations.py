@@ -14,7 +14,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenancy.rest.serializers import StrictSerializer
+from tenancy.rest.serializers import ChoiceField, StrictSerializer
 from tenancy.rest.views import ApiViewMixin
 from users import invitations, tasks
 from users.api.me import TenantSerializer
@@ -47,7 +47,7 @@ class InviteSerializer(StrictSerializer):
     """Whom to invite, as what."""
 
     email = serializers.EmailField(max_length=254)
-    role = serializers.ChoiceField(choices=Role.choices, default=Role.MEMBER)
+    role = ChoiceField(choices=Role.choices, default=Role.MEMBER)
 
 
 class AcceptSerializer(StrictSerializer):

@@ -12,7 +12,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenancy.rest.serializers import StrictSerializer
+from tenancy.rest.serializers import ChoiceField, StrictSerializer
 from tenancy.rest.views import ApiViewMixin
 from users import members
 from users.authentication import Access
@@ -38,7 +38,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
 class ChangeMemberSerializer(StrictSerializer):
     """What a member is to be from now on."""
 
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
 
 
 class MembersView(ApiViewMixin, ListModelMixin, GenericAPIView[Membership]):  # type: ignore[misc]
