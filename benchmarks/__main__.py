@@ -56,7 +56,10 @@ def main() -> int:
         "--rounds", type=int, default=48, help="of each comparison (%(default)s; 30 at least)"
     )
     parser.add_argument(
-        "--requests", type=int, default=1_000_000, help="of the endurance run (%(default)s; an hour and a half)"
+        "--requests",
+        type=int,
+        default=1_000_000,
+        help="of the endurance run (%(default)s; an hour and a half)",
     )
     parser.add_argument("--json", type=Path, help="the file for the figures (benchmarks/results/…)")
     options = parser.parse_args()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework import status
+from rest_framework.request import Request
 
 from tenancy.rest.errors import ApiError
+from users import refusals
 
 
 class InvalidCredentials(ApiError):
@@ -30,8 +32,16 @@ class KeyNotValid(ApiError):
     default_detail = "The API key is not valid, or not any more. Ask whoever gave it to you."
 
 
-class PersonRequired(ApiError):
+class NotAllowed(ApiError):
+    """To somebody who belongs to the tenant, and may not do this. It is in the audit trail."""
+
     status_code = status.HTTP_403_FORBIDDEN
+
+    def note(self, request: Request, view: Any) -> None:
+        refusals.note(request, view)
+
+
+class PersonRequired(NotAllowed):
     default_code = "person_required"
     default_detail = "This is for people who signed in, not for API keys."
 
@@ -92,7 +102,6 @@ class LastOwner(ApiError):
     default_detail = "A tenant needs an owner. Make somebody else one first."
 
 
-class RoleForbids(ApiError):
-    status_code = status.HTTP_403_FORBIDDEN
+class RoleForbids(NotAllowed):
     default_code = "forbidden"
     default_detail = "Your role may read but not change this."

@@ -9,7 +9,6 @@ from rest_framework.request import Request
 
 from tenancy.rest.errors import TenantReadOnly
 from tenancy.tenant import Status
-from users import refusals
 from users.authentication import Access
 from users.errors import PersonRequired, RoleForbids, TenantSuspended
 from users.models import Role
@@ -32,7 +31,6 @@ class IsPerson(HasAccess):
         if not super().has_permission(request, view):
             return False
         if request.auth.claims is None:  # type: ignore[union-attr]
-            refusals.note(request)
             raise PersonRequired
         return True
 
@@ -50,7 +48,6 @@ class MayUseTenant(HasAccess):
             raise TenantSuspended
         if request.method not in SAFE_METHODS:
             if access.role not in self.writers:
-                refusals.note(request)
                 raise RoleForbids
             if access.tenant.status is Status.READ_ONLY:
                 raise TenantReadOnly
@@ -71,7 +68,6 @@ class MayManagePeople(IsPerson):
         if access.tenant.status is Status.SUSPENDED:
             raise TenantSuspended
         if access.role not in self.managers:
-            refusals.note(request)
             raise RoleForbids(self.refusal)
         return True
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-from django.db import DatabaseError
+from django.db import Error
 
 from tenancy.account import account_name
 from tenancy.audit.models import Actor, Event, Outcome, Severity
@@ -142,7 +142,7 @@ def try_to_record(action: str, who: Who, **facts: Any) -> None:
     try:
         with control_atomic():  # a savepoint where somebody has a transaction open, which must go on
             record(action, who, **facts)
-    except DatabaseError as exc:
+    except Error as exc:
         _regret(action, exc)
 
 
@@ -154,9 +154,9 @@ def try_to_record_each(action: str, who: Who, facts: Iterable[Facts]) -> None:
     try:
         with control_atomic():
             Event.objects.bulk_create(events, batch_size=_BATCH)
-    except DatabaseError as exc:
+    except Error as exc:
         _regret(action, exc)
 
 
-def _regret(action: str, exc: DatabaseError) -> None:
+def _regret(action: str, exc: Error) -> None:
     logger.error("%s could not be recorded in the audit trail: %s", action, exc)

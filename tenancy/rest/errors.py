@@ -11,6 +11,7 @@ from django.db import Error as DatabaseError
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenancy.backends.faults import Fault, classify
@@ -30,6 +31,9 @@ class ApiError(exceptions.APIException):
 
     retry_after: int | None = None
     challenge = AUTHENTICATE
+
+    def note(self, request: Request, view: Any) -> None:
+        """Called when it has become the answer to a call; whatever transaction it came out of is over."""
 
 
 class Conflict(ApiError):

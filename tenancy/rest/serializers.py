@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
@@ -59,10 +59,10 @@ class KeyField(serializers.PrimaryKeyRelatedField[Any]):
 class ChoiceField(serializers.ChoiceField):
     """One of some words, which it names when it is given another."""
 
-    def __init__(self, choices: Any, **kwargs: Any) -> None:
-        super().__init__(choices, **kwargs)
-        words = ", ".join(str(word) for word in self.choices).replace("{", "{{").replace("}", "}}")
-        self.error_messages["invalid_choice"] = f'"{{input}}" is none of these: {words}.'
+    default_error_messages = {"invalid_choice": '"{input}" is none of these: {choices}.'}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        super().fail(key, choices=", ".join(str(word) for word in self.choices), **kwargs)
 
 
 class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenancy.context import current_tenant
-from tenancy.rest.errors import LengthRequired
+from tenancy.rest.errors import ApiError, LengthRequired
 from tenancy.rest.etags import check_preconditions, etag_of, is_unchanged
 from tenancy.transactions import tenant_atomic, tenant_set_rollback
 
@@ -65,8 +65,10 @@ class ApiViewMixin:
 
     def handle_exception(self, exc: Exception) -> Response:
         response: Response = super().handle_exception(exc)  # type: ignore[misc]
-        # A view may answer in a format of its own; errors are JSON everywhere.
         request: Any = self.request  # type: ignore[attr-defined]
+        if isinstance(exc, ApiError):
+            exc.note(request, self)
+        # A view may answer in a format of its own; errors are JSON everywhere.
         request.accepted_renderer = JSONRenderer()
         request.accepted_media_type = JSONRenderer.media_type
         return response

@@ -48,13 +48,16 @@ def worker(app: Celery) -> Iterator[None]:
     def close() -> None:
         connections.close_all()
 
+    # It looks whether it is to end when something has come, or after two seconds; and then once more.
+    nudges = [threading.Timer(seconds, close.delay) for seconds in (0.05, 0.1)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Celery's own
         with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30, loglevel=None):
             yield
-            # It looks whether it is to end when something has come, or after two seconds; and then once more.
-            for seconds in (0.05, 0.1):
-                threading.Timer(seconds, close.delay).start()
+            for nudge in nudges:
+                nudge.start()
+    for nudge in nudges:
+        nudge.join()
 
 
 @contextmanager

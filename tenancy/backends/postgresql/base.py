@@ -87,7 +87,8 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
     def pg_version(self) -> int:
         """Django opens a cursor for it, and a connection where there is none."""
         raw: Any = self.connection
-        return int(super().pg_version if raw is None else raw.info.server_version)
+        known = raw.info.server_version if raw is not None and not raw.closed else 0
+        return int(known or super().pg_version)
 
     def server(self) -> Server | None:
         settings, _ = self._way()

@@ -64,7 +64,7 @@ def in_use(app):
     app.set_current()
     with (
         override_settings(CELERY_BROKER_URL="memory://"),
-        mock.patch.object(distributed, "GREETING", 0.5),
+        mock.patch.object(distributed, "GREETING", 1.0),
     ):
         yield app
     before.set_current()
