@@ -112,7 +112,7 @@ bench-reports: $(VENV)/bench.done  ## What a report over a thousand tenants cost
 	@$(BIN)/python -m benchmarks reports $(BENCH_ARGS)
 
 .PHONY: bench-endurance
-bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenants: does anything grow? (an hour and a half)
+bench-endurance: $(VENV)/bench.done  ## A million requests over a thousand tenants: does anything grow? (two hours)
 	@$(BIN)/python -m benchmarks rewrites endurance $(BENCH_ARGS)
 
 .PHONY: bench-guards

@@ -59,7 +59,7 @@ def main() -> int:
         "--requests",
         type=int,
         default=1_000_000,
-        help="of the endurance run (%(default)s; an hour and a half)",
+        help="of the endurance run (%(default)s; two hours)",
     )
     parser.add_argument("--json", type=Path, help="the file for the figures (benchmarks/results/…)")
     options = parser.parse_args()

@@ -5,6 +5,7 @@ It takes longer than most such tests and gives the same rows every time: made on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,12 @@ from django.core.management.sql import emit_post_migrate_signal, sql_flush
 from django.db import connections, transaction
 
 from tenancy.audit import append_only
+
+
+def insertion(table: str, rows: list[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+    """The statement, and its parameters, that puts rows back as they were read."""
+    row = f"({', '.join(['%s'] * len(rows[0]))})"
+    return f'INSERT INTO "{table}" VALUES {", ".join([row] * len(rows))}', [*itertools.chain(*rows)]
 
 
 class Remembered:
@@ -30,9 +37,7 @@ class Remembered:
             return
         with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
             for table, rows in self.rows[alias].items():
-                row = f"({', '.join(['%s'] * len(rows[0]))})"
-                values = [value for row in rows for value in row]
-                cursor.execute(f'INSERT INTO "{table}" VALUES {", ".join([row] * len(rows))}', values)
+                cursor.execute(*insertion(table, rows))
         ContentType.objects.clear_cache()
 
     def read(self, alias: str) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:

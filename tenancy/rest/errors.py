@@ -33,7 +33,7 @@ class ApiError(exceptions.APIException):
     challenge = AUTHENTICATE
 
     def note(self, request: Request, view: Any) -> None:
-        """Called when it has become the answer to a call; whatever transaction it came out of is over."""
+        """Called when it has become the answer to a call: of a service's transaction it has come out."""
 
 
 class Conflict(ApiError):

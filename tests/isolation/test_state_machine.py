@@ -15,7 +15,7 @@ from tenancy import memory
 from tenancy.testing import databases
 from tests.isolation.machine import TenantsMachine
 
-EXAMPLES, STEPS = (int(number) for number in os.environ.get("STATE_MACHINE", "60x40").split("x"))
+EXAMPLES, STEPS = (int(number) for number in os.environ.get("STATE_MACHINE", "100x40").split("x"))
 
 
 def look(examples=EXAMPLES, phases=tuple(Phase)):

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from tenancy.context import tenant_context
+from tests.flush import insertion
 from tests.workshop.models import Label, Maker, Manual, PowerTool, Tool
 
 TENANTS = ("acme", "globex")
@@ -73,10 +74,7 @@ def restore(tenant_id: str) -> None:
                 _filled.setdefault(tenant_id, {})[table] = cursor.fetchall()
         return
     statements: list[tuple[str, list[Any]]] = [(f"DELETE FROM {table}", []) for table in TABLES]
-    for table, rows in reversed(_filled[tenant_id].items()):
-        row = f"({', '.join(['%s'] * len(rows[0]))})"
-        values = [value for row in rows for value in row]
-        statements.append((f"INSERT INTO {table} VALUES {', '.join([row] * len(rows))}", values))
+    statements += [insertion(table, rows) for table, rows in reversed(_filled[tenant_id].items())]
     if connections[tenant_id].vendor == "postgresql":
         texts, values = zip(*statements, strict=True)
         statements = [("; ".join(texts), list(itertools.chain(*values)))]

@@ -17,7 +17,7 @@ from django.db import connections
 from tenancy.pool import pool
 
 #: Seconds for a task that takes milliseconds.
-LIMIT = 30
+LIMIT = 20
 
 
 def make_app(**changes: Any) -> Celery:
