@@ -31,10 +31,12 @@ from typing import Any, TypeVar
 import pytest
 from django.core.management import call_command, load_command_class
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.test import override_settings
 
 from tenancy import stamp
+from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.connections import maintenance
 from tenancy.context import current_tenant, tenant_context
 from tenancy.planes import CONTROL_ALIAS
@@ -83,16 +85,34 @@ def django_db_setup(
         for marker in item.iter_markers("django_db"):
             named |= set(marker.kwargs.get("databases") or ())
     folder = tmp_path_factory.mktemp("databases")
-    with django_db_blocker.unblock():
-        makers = [_maker(alias, folder) for alias in sorted(named)]
-        for maker in makers:
-            maker.rename()
-        try:
+    makers = [_maker(alias, folder) for alias in sorted(named)]
+    for maker in makers:
+        maker.rename()
+    try:
+        # Blocked again while the tests run, or one without the mark might use what is there.
+        with django_db_blocker.unblock():
             _make_all(makers)
-            yield
-        finally:
+        yield
+    finally:
+        with django_db_blocker.unblock():
             for maker in makers:
                 maker.drop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_without_the_mark() -> Iterator[None]:
+    """pytest-django keeps an unmarked test out of the databases by what it puts in the place of Django's
+    ``ensure_connection``. Ours does not call that one where a connection is open, as it is after any marked
+    test: without this the next one would write outside of every transaction, and leave what it wrote."""
+    ours = TenancyWrapper.ensure_connection
+
+    def both(self: TenancyWrapper) -> None:
+        ours(self)
+        BaseDatabaseWrapper.ensure_connection(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TenancyWrapper, "ensure_connection", both)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -688,6 +688,7 @@ if POSTGRESQL:
         assert classify(raised.value) is Fault.UNAVAILABLE
         assert raised.value.alias == "acme"
 
+    @databases("acme", transaction=True)
     def test_a_name_that_nobody_knows_is_unavailable(acme):
         with (
             repointed("acme", HOST="db.example", PORT="5432"),

@@ -29,6 +29,7 @@ from tenancy.exceptions import (
     StampMismatch,
     UnstampedDatabase,
 )
+from tenancy.management.commands import migrate
 from tenancy.provisioning import harden as harden_for_real
 from tenancy.provisioning import verify as verify_for_real
 from tenancy.superuser import Superuser
@@ -136,7 +137,14 @@ def test_an_sqlite_tenant_has_no_role_to_harden(sqlite_tenant):
 
 
 @pytest.fixture(scope="module")
-def templates(running_server, django_db_blocker):
+def unrecorded():
+    """There is no control plane, so no audit trail: it would be the other tests', and keep what was written."""
+    with mock.patch.object(migrate.Command, "is_recorded", new=False):
+        yield
+
+
+@pytest.fixture(scope="module")
+def templates(running_server, unrecorded, django_db_blocker):
     """Databases that the superuser migrated, before anybody thought of roles."""
     run = running_server.run
     with django_db_blocker.unblock():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connections
 
 from catalog.models import Category
@@ -31,6 +32,23 @@ def item(marker=None, fixtures=()):
         fixturenames=fixtures,
         get_closest_marker=lambda name: marker.mark if marker and name == "django_db" else None,
     )
+
+
+@databases("control", "acme")
+def test_marked_it_opens_a_connection_that_is_kept():
+    assert get_user_model().objects.count() == 0
+    with tenant_context("acme"):
+        assert Category.objects.count() == 0
+
+
+def test_unmarked_it_may_use_none_that_another_test_left_open():
+    for alias in ("control", "acme"):
+        with (
+            tenant_context("acme"),
+            pytest.raises(RuntimeError, match="Database access not allowed"),
+            connections[alias].cursor(),
+        ):
+            pytest.fail("It has a cursor.")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_without_a_tenant_it_counts_for_all_and_says_when_to_come_back():
     assert 3590 <= int(response["Retry-After"]) <= 3600
 
 
+@databases("control")
 def test_djangos_own_is_refused_there():
     with pytest.raises(NoTenant):
         APIClient().get("/as-django-has-it/")
