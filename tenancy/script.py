@@ -4,8 +4,8 @@ Everything that Django's operations learn of a database they learn from the answ
 (``SELECT``, ``PRAGMA``). A script holds their statements and those answers. Run against another database it
 compares: where one is answered otherwise, that database would have been told something else, and the script
 ends with ``Differs``. The same rows in another order are the same answer, unless an order was asked for: any
-would have been right of the first database, too. So it repeats what the operations would have done, or nothing, for the caller undoes
-the transaction.
+would have been right of the first database, too. So it repeats what the operations would have done, or nothing,
+for the caller undoes the transaction.
 
 Private API, read in Django 5.2.19: every statement of a schema editor goes through its ``execute``, and every
 statement of a connection through ``execute_wrappers``.

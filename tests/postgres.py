@@ -30,7 +30,7 @@ def start(folder: Path, *, max_connections: int = 200) -> str:
         with server._lock:
             server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as config:
-            # Tests need no durability, and threads need connections. Nothing lives long enough to be vacuumed.
+            # Tests need no durability, and threads need connections. Nothing lives until it is vacuumed.
             config.write(
                 f"\nmax_connections = {max_connections}\nautovacuum = off\n"
                 "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"

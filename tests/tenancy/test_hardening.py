@@ -138,7 +138,7 @@ def test_an_sqlite_tenant_has_no_role_to_harden(sqlite_tenant):
 
 @pytest.fixture(scope="module")
 def unrecorded():
-    """There is no control plane, so no audit trail: it would be the other tests', and keep what was written."""
+    """There is no control plane, so no audit trail: it would be other tests', and keep what is written."""
     with mock.patch.object(migrate.Command, "is_recorded", new=False):
         yield
 
