@@ -4,8 +4,8 @@ Everything that Django's operations learn of a database they learn from the answ
 (``SELECT``, ``PRAGMA``). A script holds their statements and those answers. Run against another database it
 compares: where one is answered otherwise, that database would have been told something else, and the script
 ends with ``Differs``. The same rows in another order are the same answer, unless an order was asked for: any
-would have been right of the first database, too. So it repeats what the operations would have done, or nothing,
-for the caller undoes the transaction.
+would have been right of the first database, too. So it repeats what the operations would have done, or
+nothing, for the caller undoes the transaction.
 
 Private API, read in Django 5.2.19: every statement of a schema editor goes through its ``execute``, and every
 statement of a connection through ``execute_wrappers``.
@@ -92,7 +92,8 @@ def _in_parcels(statements: Iterable[Statement], cursor: Any) -> Iterator[Statem
 def asks_for_order(sql: str) -> bool:
     """Of its rows; an order inside of parentheses is an expression's, or lost."""
     depth = 0
-    for token in sqlparse.parse(sql)[0].flatten():
+    (statement,) = sqlparse.parse(sql)
+    for token in statement.flatten():  # type: ignore[no-untyped-call]
         depth += {"(": 1, ")": -1}.get(token.value, 0)
         if depth == 0 and token.normalized.split() == ["ORDER", "BY"]:
             return True

@@ -1,9 +1,13 @@
+import gc
 import os
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+
+# Thousands of tests are collected, and stay to the end: nobody need look through them for garbage.
+gc.disable()
 
 pytest_plugins = ["tenancy.testing", "users.testing", "catalog.testing"]
 
@@ -58,6 +62,11 @@ LONGEST = [
 def pytest_collection_modifyitems(items):
     place = {HERE / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

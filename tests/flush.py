@@ -14,8 +14,10 @@ from unittest import mock
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.sql import emit_post_migrate_signal, sql_flush
 from django.db import connections, transaction
+from django.test import TransactionTestCase
 
 from tenancy.audit import append_only
+from tests.settings import ENGINE
 
 
 def insertion(table: str, rows: list[tuple[Any, ...]]) -> tuple[str, list[Any]]:
@@ -72,5 +74,10 @@ def remembered() -> Iterator[None]:
     with (
         mock.patch(f"{flush}.emit_post_migrate_signal", Remembered()),
         mock.patch(f"{flush}.sql_flush", flush_statements),
+        # Django ends every connection after such a test, for a rollback may have undone what its session was
+        # set to. PostgreSQL is told outside of transactions, and a new session is its dearest work here.
+        mock.patch.object(
+            TransactionTestCase, "_should_reload_connections", return_value=ENGINE != "postgresql"
+        ),
     ):
         yield

@@ -29,9 +29,7 @@ FOLDER = Path(os.environ["FREEHOLD_TEST_DIR"])
 
 if ENGINE == "postgresql":
     if "FREEHOLD_TEST_POSTGRES" not in os.environ:
-        # Not below the checkout: the path of its socket must be short, and have no space in it.
-        os.environ["FREEHOLD_TEST_POSTGRES"] = tempfile.mkdtemp(prefix="freehold-")
-        atexit.register(shutil.rmtree, os.environ["FREEHOLD_TEST_POSTGRES"], ignore_errors=True)
+        os.environ["FREEHOLD_TEST_POSTGRES"] = str(postgres.new_folder())
     _base = postgres.start(Path(os.environ["FREEHOLD_TEST_POSTGRES"]) / "postgres")
     _urls = {
         "control": f"{_base}/control",

@@ -5,9 +5,6 @@ The other tests' server trusts everybody; and roles belong to a whole server.
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -80,8 +77,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def running_server():
-    folder = Path(tempfile.mkdtemp(prefix="freehold-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = postgres.new_folder()
     base_url = postgres.start(folder / "postgres")
     (folder / "postgres" / "pg_hba.conf").write_text(
         "local all postgres trust\nlocal all all scram-sha-256\n"

@@ -148,7 +148,7 @@ class Stable:
                 shutil.copyfile(of, name)
             where = {"NAME": name}
         else:
-            _on_server(f"CREATE DATABASE {name} TEMPLATE {of or 'template1'}")
+            _on_server(f"CREATE DATABASE {name} TEMPLATE {of or 'template1'} STRATEGY file_copy")
             where = {"NAME": name, "SCHEMA": "public"}
         try:
             with repointed(alias, **where):
