@@ -73,7 +73,7 @@ serve: demo  ## Run the service with its demo on http://127.0.0.1:8000 (PORT=…
 .PHONY: test
 test: $(VENV)/dev.done  ## Run all tests, on SQLite and on PostgreSQL 18 (COVERAGE=1: and see what they reach)
 	@rm -f .coverage .coverage.*
-	@echo "Tests on SQLite (about three minutes), then on PostgreSQL 18 (about five)"
+	@echo "Tests on SQLite (about three minutes), then on PostgreSQL 18 (about four)"
 	@TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) $(COVER)
 	@echo "Tests on PostgreSQL 18"
 	@TEST_DATABASE=postgresql COVERAGE_FILE=.coverage.postgresql $(PYTEST) $(COVER)

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlparse
+from sqlparse.lexer import tokenize
+from sqlparse.tokens import Keyword
 
 from tenancy.exceptions import TenancyError
 
@@ -92,10 +93,9 @@ def _in_parcels(statements: Iterable[Statement], cursor: Any) -> Iterator[Statem
 def asks_for_order(sql: str) -> bool:
     """Of its rows; an order inside of parentheses is an expression's, or lost."""
     depth = 0
-    (statement,) = sqlparse.parse(sql)
-    for token in statement.flatten():  # type: ignore[no-untyped-call]
-        depth += {"(": 1, ")": -1}.get(token.value, 0)
-        if depth == 0 and token.normalized.split() == ["ORDER", "BY"]:
+    for kind, value in tokenize(sql):  # type: ignore[no-untyped-call]
+        depth += {"(": 1, ")": -1}.get(value, 0)
+        if depth <= 0 and kind in Keyword and value.upper().startswith("ORDER"):
             return True
     return False
 
