@@ -97,7 +97,7 @@ def asks_for_order(sql: str) -> bool:
         depth += {"(": 1, ")": -1}.get(value, 0)
         if depth <= 0 and kind in Keyword and value.upper().startswith("ORDER"):
             return True
-    return False
+    return depth != 0  # not understood, so it may be
 
 
 class Recording:
