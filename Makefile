@@ -14,9 +14,9 @@ MANAGE := $(BIN)/python manage.py
 BENCH ?= requests,growth,zipf,guards
 comma := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Every warning is an error in tests; where a suite runs, `PYTEST_ARGS=-x` passes options through.
 # One more than two processors: some tests wait.
 TEST_PROCESSES ?= 3
+# Every warning is an error in tests; where a suite runs, `PYTEST_ARGS=-x` passes options through.
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 # It takes a third of the time, so it is for those who ask, and for CI.
 COVER := $(if $(COVERAGE),--cov --cov-report=)

@@ -92,6 +92,8 @@ def _in_parcels(statements: Iterable[Statement], cursor: Any) -> Iterator[Statem
 
 def asks_for_order(sql: str) -> bool:
     """Of its rows; an order inside of parentheses is an expression's, or lost."""
+    if sql.lstrip().startswith("("):
+        return True  # for all we know: the parentheses are the whole question's
     depth = 0
     for kind, value in tokenize(sql):  # type: ignore[no-untyped-call]
         depth += {"(": 1, ")": -1}.get(value, 0)

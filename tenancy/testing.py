@@ -30,10 +30,10 @@ from typing import Any, TypeVar
 
 import pytest
 from django.core.management import call_command, load_command_class
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
-from django.test import override_settings
+from django.test import SimpleTestCase, override_settings
 
 from tenancy import stamp
 from tenancy.backends.wrapper import TenancyWrapper
@@ -46,6 +46,7 @@ from tenancy.tenant import Tenant
 
 M = TypeVar("M", bound=Model)
 
+_ALL = "__all__"
 # What opens databases in pytest-django without naming them.
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "admin_client", "admin_user"}
 
@@ -61,18 +62,29 @@ def databases(*aliases: str, transaction: bool = False) -> pytest.MarkDecorator:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        marker = item.get_closest_marker("django_db")
-        named = marker.kwargs.get("databases") if marker else None
-        wants = marker is not None or _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
-        if wants and (not named or named == "__all__"):
+        named = _databases_of(item)
+        wants = item.get_closest_marker("django_db") or _DATABASE_FIXTURES & set(
+            getattr(item, "fixturenames", ())
+        )
+        if named in (_ALL, {DEFAULT_DB_ALIAS}) or (wants and not named):
             sentence = (
                 f"{item.nodeid} does not name its databases, and there is no default one. Mark it with "
-                '@tenancy.testing.databases("control", "acme", …).'
+                '@tenancy.testing.databases("control", "acme", …); a class of Django\'s names them in '
+                "`databases`."
             )
             if hasattr(getattr(item, "config", None), "workerinput"):
                 # From a worker pytest-xdist shows no more than that it ended.
                 print(f"ERROR: {sentence}", file=sys.__stderr__, flush=True)
             raise pytest.UsageError(sentence)
+
+
+def _databases_of(item: pytest.Item) -> Any:
+    """As pytest-django and Django look for them: aliases, ``"__all__"``, or nothing."""
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, SimpleTestCase):
+        return cls.databases
+    marker = item.get_closest_marker("django_db")
+    return marker.kwargs.get("databases") if marker else None
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +94,7 @@ def django_db_setup(
     """Replaces pytest-django's: makes the databases that the collected tests name, and drops them."""
     named: set[str] = set()
     for item in request.session.items:
-        for marker in item.iter_markers("django_db"):
-            named |= set(marker.kwargs.get("databases") or ())
+        named |= set(_databases_of(item) or ())
     folder = tmp_path_factory.mktemp("databases")
     makers = [_maker(alias, folder) for alias in sorted(named)]
     for maker in makers:

@@ -6,11 +6,9 @@ who make copies of them, which a reader would disturb.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -206,9 +204,7 @@ if ENGINE == "postgresql":
 
     @pytest.fixture(scope="module")
     def running_server():
-        folder = Path(tempfile.mkdtemp(prefix="freehold-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        server = Server(postgres.start(folder / "postgres"))
+        server = Server(postgres.start(postgres.new_folder() / "postgres"))
         server.run("postgres", "CREATE ROLE app LOGIN PASSWORD 'hunter2-s3cret'")
         return server
 

@@ -68,6 +68,7 @@ def test_another_order_is_another_answer_where_an_order_was_asked_for(sql, answe
         ("SELECT 1 ORDER /* of */ BY 1", True),
         ("SELECT 1; SELECT 2 order by 1", True),
         ("SELECT orders FROM a", False),
+        (" (SELECT 1 ORDER BY 1)", True),
         (r"SELECT 1 FROM a WHERE b = '\' AND c = '(' ORDER BY 1", True),
         ("SELECT 1 UNION SELECT 2 ORDER BY 1 LIMIT 1", True),
     ],

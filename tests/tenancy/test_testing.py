@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
 from catalog.models import Category
 from tenancy import stamp, testing
@@ -25,11 +26,12 @@ from tenancy.tenant import Status
 from tenancy.testing import changed_tenant, databases, empty_database, only_tenants, repointed, twins
 
 
-def item(marker=None, fixtures=()):
+def item(marker=None, fixtures=(), cls=None):
     """What the hook looks at in a collected test."""
     return SimpleNamespace(
         nodeid="tests/test_x.py::test_y",
         fixturenames=fixtures,
+        cls=cls,
         get_closest_marker=lambda name: marker.mark if marker and name == "django_db" else None,
     )
 
@@ -63,6 +65,8 @@ def test_unmarked_it_may_use_none_that_another_test_left_open():
         item(fixtures=["tmp_path", "live_server"]),
         item(fixtures=["admin_client"]),
         item(fixtures=["admin_user"]),
+        item(cls=TestCase),
+        item(cls=type("Everywhere", (TransactionTestCase,), {"databases": "__all__"})),
     ],
     ids=[
         "bare mark",
@@ -74,6 +78,8 @@ def test_unmarked_it_may_use_none_that_another_test_left_open():
         "live_server",
         "admin_client",
         "admin_user",
+        "a class of Django's",
+        "such a class of all",
     ],
 )
 def test_a_test_that_does_not_name_its_databases_is_refused(bare):
@@ -88,12 +94,25 @@ def test_a_test_that_does_not_name_its_databases_is_refused(bare):
         item(databases("acme")),
         item(databases("control", "acme", transaction=True), fixtures=["db"]),
         item(fixtures=["tmp_path"]),
+        item(cls=SimpleTestCase),
+        item(cls=type("Acmes", (TestCase,), {"databases": {"acme"}})),
+        item(databases("acme"), cls=type("Ours", (), {})),
         SimpleNamespace(nodeid="README.md", get_closest_marker=lambda _: None),
     ],
-    ids=["no database", "one", "several", "other fixtures", "not a function"],
+    ids=[
+        *("no database", "one", "several", "other fixtures"),
+        *("Django's without a database", "Django's with one", "a class of ours", "not a function"),
+    ],
 )
 def test_a_test_that_names_its_databases_is_collected(named):
     testing.pytest_collection_modifyitems([named])
+
+
+def test_a_class_of_djangos_names_databases_that_are_made_for_the_tests():
+    """It would be led to the real one otherwise."""
+    of_acme = type("Acmes", (TestCase,), {"databases": {"acme"}})
+    assert testing._databases_of(item(cls=of_acme)) == {"acme"}
+    assert testing._databases_of(item(databases("globex"), cls=type("Ours", (), {}))) == ["globex"]
 
 
 def test_a_bare_mark_ends_the_run_with_a_sentence(tmp_path):

@@ -72,7 +72,7 @@ def test_the_order_is_that_of_tenants_yaml_whoever_answers_first(name):
 
 
 #: A part of ten thousand tenants with a thousand rows each.
-MANY, ROWS = 20, 1000
+MANY, ROWS = 40, 1000
 #: MiB; rows that are kept need a multiple, see below.
 MEMORY = 2.0
 
