@@ -88,7 +88,7 @@ class TenantQuery(RemembersTenant):
 
     def chain(self, klass: Any = None) -> Any:
         # ``update()`` makes a query of another class out of this one; objects may stand in its values too.
-        return super().chain(TenantUpdateQuery if klass is sql.UpdateQuery else klass)
+        return _stock_chain(self, TenantUpdateQuery if klass is sql.UpdateQuery else klass)
 
 
 class TenantUpdateQuery(RemembersTenant, sql.UpdateQuery):
@@ -156,6 +156,7 @@ _CUT_SHORT = {"__init__", "_clone", "__iter__", "count", "exists"}
 
 # Django's own, found once: ``super()`` looks for them at every call.
 _stock_compiler: Any = sql.Query.get_compiler
+_stock_chain: Any = sql.Query.chain
 _stock_init: Any = models.QuerySet.__init__
 _stock_iter: Any = models.QuerySet.__iter__
 _stock_count: Any = models.QuerySet.count
@@ -179,7 +180,9 @@ class TenantQuerySet(_QuerySet[M]):
     ) -> None:
         if query is None:
             query = TenantQuery(model)
-        _bind(query)
+            query.tenant_id = current_frame().tenant_id
+        else:
+            _bind(query)
         if self._is_plain:
             _stock_init(self, model, query, using, hints)
         else:

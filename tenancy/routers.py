@@ -10,7 +10,7 @@ from django.db.models import Model
 from tenancy.context import current_frame, current_tenant
 from tenancy.exceptions import NoPlane, NoTenant, WrongTenant
 from tenancy.memory import remembered_by
-from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app
+from tenancy.planes import CONTROL_ALIAS, Plane, plane_of_alias, plane_of_app, tenant_apps
 
 
 def has_others() -> bool:
@@ -24,7 +24,7 @@ class TenantRouter:
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
         label = model._meta.app_label
-        if label in settings.TENANT_APPS:
+        if label in tenant_apps():
             tenant_id = current_frame().tenant_id
             if tenant_id is None:
                 raise NoTenant(f"'{model._meta.label}'")

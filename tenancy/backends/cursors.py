@@ -9,8 +9,8 @@ the driver, and as a function around every fetch."""
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Iterator
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +73,24 @@ class AliasErrorWrapper(DatabaseErrorWrapper):
             wrapper = self.wrapper
             if current_frame().tenant_id != wrapper.proven:
                 wrapper.require_admission()
-            with self:
-                return func(*args, **kwargs)
+            return self.run(func, *args, **kwargs)
 
         return fetch
 
+    def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call the driver. The same as in a ``with`` block of this, which costs a call of Python's more."""
+        wrapper = self.wrapper
+        wrapper.call_started = monotonic()
+        try:
+            found = func(*args, **kwargs)
+        except BaseException as exc:
+            self.__exit__(type(exc), exc, exc.__traceback__)
+            raise
+        wrapper.call_started = 0.0
+        return found
+
     def __enter__(self) -> None:
-        self.wrapper.call_started = time.monotonic()
+        self.wrapper.call_started = monotonic()
 
     def __exit__(
         self,
@@ -106,7 +117,7 @@ class GuardedRows:
     _alive = False
 
     def __init__(self, cursor: Any, db: Any) -> None:
-        super().__init__(cursor, db)  # type: ignore[call-arg]
+        self.cursor, self.db = cursor, db  # as Django does, without the call
         # First counted, then asked: the thread that ends the scope does it the other way round, so that one
         # of the two sees the other.
         db.cursors += 1
@@ -115,10 +126,12 @@ class GuardedRows:
             raise ScopeEnded(db.alias)
 
     def __getattr__(self, name: str) -> Any:
+        if name in CursorWrapper.WRAP_ERROR_ATTRS:
+            # As Django does. It asks when it is called; and who keeps the method keeps the cursor alive.
+            fetch: Any = self.db.wrap_database_errors(getattr(self.cursor, name))
+            fetch.cursor = self
+            return fetch
         value = super().__getattr__(name)  # type: ignore[misc]
-        if name in CursorWrapper.WRAP_ERROR_ATTRS:  # which ask when they are called
-            value.cursor = self  # who keeps the method keeps the cursor alive
-            return value
         if not callable(value):
             return value
 
@@ -144,14 +157,15 @@ class GuardedRows:
 
     def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
         db = self.db
-        if _may_change_session(sql):
+        if not db.session_changed and _may_change_session(sql):
             db.session_changed = True
         if not apps.ready:
             return super()._execute(sql, params, *context)  # type: ignore[misc]  # which warns
         # The rest is Django's, written out: this runs for every statement, and a call costs as much.
         db.validate_no_broken_transaction()
-        with db.wrap_database_errors:
-            return self.cursor.execute(sql) if params is None else self.cursor.execute(sql, params)
+        execute = self.cursor.execute
+        errors = db.wrap_database_errors
+        return errors.run(execute, sql) if params is None else errors.run(execute, sql, params)
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         self.db.session_changed = True  # for all we know
@@ -174,7 +188,7 @@ class GuardedRows:
                 self.db.close_when_done()
 
     def __del__(self) -> None:
-        if self._end():
+        if self._alive and self._end():
             # The collector may run where this thread holds the pool's lock: somebody else closes it, soon.
             pool.later(self.db.close_when_done)
 
