@@ -85,6 +85,7 @@ def bare(letter: str) -> dict[str, Case]:
 
     import psycopg2
     from django.core.management import call_command
+    from django.db import connections
 
     from tenancy import stamp
 
@@ -104,7 +105,7 @@ def bare(letter: str) -> dict[str, Case]:
     )
     stamped = stamp.INSERT.replace("%s", "current_database()")
     first = script(FIRST).replace("BEGIN;", f"BEGIN;\n{stamp.CREATE};\n{stamped};\n{table}", 1)
-    question = "SELECT s.tenant_id, m.app, m.name FROM tenancy_stamp s LEFT JOIN django_migrations m ON 1 = 1"
+    question = stamp.history_question(connections[name_of("a", 0)])
 
     def run(sql: str, number: int) -> None:
         connection = psycopg2.connect(host=host, user="postgres", dbname=name_of(letter, number))

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import time
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -57,7 +58,8 @@ class DatabaseLock:
             self._lock_file()
         with self.connection.cursor() as cursor:
             if self.connection.vendor == "postgresql":
-                lock = f"SELECT pg_advisory_lock({_KEY}, hashtext(current_schema()))"
+                schema = zlib.crc32(self.connection.settings_dict["SCHEMA"].encode()) - 2**31
+                lock = f"SELECT pg_advisory_lock({_KEY}, {schema})"
                 try:
                     cursor.execute(f"{lock};\n{question}" if question else lock)
                 except Error as exc:

@@ -9,10 +9,12 @@ dump carries it, and nothing ever changes it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tenancy.exceptions import DatabaseUnavailable, StampMismatch, TenantMigrating
-from tenancy.loader import is_behind
+from tenancy.loader import MigrationKey, is_behind
 
 TABLE = "tenancy_stamp"
 
@@ -47,14 +49,41 @@ def has_schema(connection: Any) -> bool:
         return bool(cursor.fetchone()[0] == schema)
 
 
+@dataclass(frozen=True)
+class History:
+    """What a database says of itself: whose it is, and how far it is migrated."""
+
+    #: The tenants in the stamp: one, or none where the stamp is empty.
+    owners: frozenset[str]
+    #: The current schema; None where the entry names none.
+    schema: str | None
+    applied: frozenset[MigrationKey]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Any, ...]]) -> History:
+        """From the rows of ``history_question``."""
+        owners, schema, applied = set(), None, set()
+        for first, name, current in rows:
+            if name is None:  # which no migration's is
+                owners.add(first)
+                schema = current
+            else:
+                applied.add((first, name))
+        return cls(frozenset(owners), schema, frozenset(applied))
+
+
 def history_question(connection: Any) -> str:
-    """A query for each migration that was applied: the owner in the stamp, the current schema (NULL where the
-    entry names none), the migration's app and name, which are NULL where there was none. No row: the stamp is
-    empty. It fails where a table is missing.
+    """A query for a row of the stamp (its tenant, NULL, the current schema, which is NULL where the entry
+    names none) and one of each migration that was applied (its app, its name, NULL). It fails where a table
+    is missing.
+
+    A new session of PostgreSQL looks up in its catalog whatever it meets, and forgets it with the session: a
+    join, or ``current_schema()``, a function, would have it look up more.
     """
-    current = "current_schema()" if connection.settings_dict.get("SCHEMA") else "NULL"
+    current = "CURRENT_SCHEMA" if connection.settings_dict.get("SCHEMA") else "NULL"
     return (
-        f"SELECT s.tenant_id, {current}, m.app, m.name FROM {TABLE} s LEFT JOIN django_migrations m ON 1 = 1"
+        f"SELECT tenant_id, NULL, {current} FROM {TABLE}"
+        " UNION ALL SELECT app, name, NULL FROM django_migrations"
     )
 
 
@@ -69,13 +98,13 @@ def shake_hands(connection: Any) -> None:
     schema = connection.settings_dict.get("SCHEMA")
     with connection.cursor() as cursor:
         cursor.execute(connection.opening_words() + history_question(connection))
-        rows = cursor.fetchall()
-    if not rows:
+        history = History.of(cursor.fetchall())
+    if not history.owners:
         raise TenantMigrating(alias, "has an empty stamp")
-    if {row[0] for row in rows} != {alias}:
+    if history.owners != {alias}:
         logger.critical("The database configured for tenant '%s' is stamped for another.", alias)
         raise StampMismatch(alias)
-    if rows[0][1] != schema:
+    if history.schema != schema:
         raise DatabaseUnavailable(alias, f"its schema '{schema}' is not the current one")
-    if is_behind(frozenset((app, name) for _, _, app, name in rows if app and name)):
+    if is_behind(history.applied):
         raise TenantMigrating(alias, "is behind the code")

@@ -32,11 +32,11 @@ def read_standing(connection: Any, lock: DatabaseLock | None = None) -> Standing
     question = stamp.history_question(connection)
     try:
         if lock is not None:
-            rows = lock.acquire(question)
+            history = stamp.History.of(lock.acquire(question))
         else:
             with connection.cursor() as cursor:
                 cursor.execute(question)
-                rows = cursor.fetchall()
+                history = stamp.History.of(cursor.fetchall())
     except Error as exc:
         if classify(exc) is not Fault.MIGRATING:
             raise
@@ -45,11 +45,9 @@ def read_standing(connection: Any, lock: DatabaseLock | None = None) -> Standing
             return Standing(frozenset(), is_stamped=False, is_bare=True)
         is_stamped = not needs_stamp(connection)
         return Standing(frozenset(MigrationRecorder(connection).applied_migrations()), is_stamped)
-    if not rows or any(owner != connection.alias for owner, _, _, _ in rows):
+    if history.owners != {connection.alias} or history.schema != connection.settings_dict["SCHEMA"]:
         needs_stamp(connection)  # raises, in words of its own
-    if connection.settings_dict["SCHEMA"] != rows[0][1]:
-        needs_stamp(connection)
-    return Standing(frozenset((app, name) for _, _, app, name in rows if app and name))
+    return Standing(history.applied)
 
 
 def _is_bare(connection: Any) -> bool:

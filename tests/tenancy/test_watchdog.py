@@ -295,8 +295,8 @@ if HAS_SERVER:
     def test_a_new_connection_says_nothing_before_it_is_asked_whose_it_is(line):
         """A statement of Django's own would be a trip to the server on every connection."""
         with tenant_context("acme"), connections["acme"].cursor() as cursor:
-            cursor.execute("SHOW TimeZone")
-            assert cursor.fetchone() == ("UTC",)
+            cursor.execute("SELECT current_setting('TimeZone'), now() = now() AT TIME ZONE 'UTC'")
+            assert cursor.fetchone() == ("GMT", True)
         connections["acme"].close()
         with mock.patch.object(connections["acme"].ops, "set_time_zone_sql") as asked:
             connections["acme"].connect()
