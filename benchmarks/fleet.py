@@ -1,7 +1,7 @@
 """Migrating a fleet: ``tenants migrate`` beside bare SQL, stock ``migrate`` in a loop, and django-tenants.
 
-The databases are made and dropped a batch at a time, for an empty one takes 7 MB; ours and bare SQL take
-turns at each batch. The slow ways get fewer databases.
+The databases are made and dropped a batch at a time, for an empty one takes 7 MB; all ways take turns at each
+batch, django-tenants at some of them. The slow ways get fewer databases.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import statistics
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks.instrument import Estimate, Variant
@@ -21,14 +21,16 @@ from benchmarks.result import Goal, Result, Table
 from benchmarks.stage import Stage
 
 #: Batches, and databases in each for the fast ways and for the slow one.
-BATCHES, FAST, SLOW = 8, 200, 12
-#: Schemas for django-tenants.
-SCHEMAS = 100
+BATCHES, FAST, SLOW = 12, 150, 8
+#: The batches at which django-tenants has its turn too, and its schemas then: it gets many at a time, for it
+#: starts processes anew each time.
+WITH_SCHEMAS, SCHEMAS = (2, 9), 50
 CASES = {"first": "first migrate", "nothing": "nothing to do", "column": "add a column"}
 #: How many times as long as bare SQL ours may take; how much longer the loop has to; and django-tenants.
 GOALS = {"first": (1.3, 10, 8), "nothing": (1.3, 8, None), "column": (1.3, 8, None)}
 #: The code before the column, and with it.
 CODE = ("catalog.migrations", "benchmarks.fleet_migrations")
+LOOP = "benchmarks.comparators.loop"
 #: Bytes that have to be free: a batch of each, and the server's log of what it wrote.
 ROOM = 6 * 2**30
 
@@ -38,36 +40,48 @@ def run(stage: Stage, reporter: Reporter) -> Result:
         raise SystemExit(f"The fleet needs {ROOM // 2**30} GiB of disk in {stage.folder.parent}.")
     stage.guests("ours")  # makes the control plane
     environment = stage.environment("benchmarks.fleet_settings", TENANTS_FILE=_tenants_file(stage))
-    # Stock migrate goes to where its code is: one process has the code before the column, one has it with it.
-    before, after = (
-        stage.environment(
-            "benchmarks.comparators.loop", BENCH_TENANTS=str(BATCHES * SLOW), BENCH_MIGRATIONS=module
-        )
-        for module in CODE
-    )
+    stage.guests("schemas")
     stage.execute("postgres", f"CREATE DATABASE {name_of('a', 0)}")
-    with (
-        Variant("ours", ["benchmarks.migrator", "ours", "f"], environment) as ours,
-        Variant("bare SQL", ["benchmarks.migrator", "bare", "b"], environment) as bare,
-        Variant("loop", ["benchmarks.migrator", "loop", "l"], before) as loop,
-        Variant("loop", ["benchmarks.migrator", "loop", "l"], after) as later,
-    ):
+    with ExitStack() as open_ways:
+
+        def start(name: str, way: str, letter: str, environment: dict[str, str]) -> Variant:
+            return open_ways.enter_context(Variant(name, ["benchmarks.migrator", way, letter], environment))
+
+        ours = start("ours", "ours", "f", environment)
+        bare = start("bare SQL", "bare", "b", environment)
+        # Stock migrate goes to where its code is: one process has the code before the column, one with it.
+        loops, schemas = (
+            [
+                start(name, way, letter, stage.environment(module, BENCH_MIGRATIONS=code, **more))
+                for code in CODE
+            ]
+            for name, way, letter, module, more in (
+                ("loop", "loop", "l", LOOP, {"BENCH_TENANTS": str(BATCHES * SLOW)}),
+                ("django-tenants", "schemas", "s", "benchmarks.comparators.fleet", {}),
+            )
+        )
         reporter.begin("Fleets, a batch at a time", BATCHES)
         found: dict[str, dict[str, list[float]]] = {name: {case: [] for case in CASES} for name in WAYS}
         dice = random.Random(1)
         with watched(stage, "^f[0-9]{5}$") as sessions:
             for number in range(BATCHES):
                 batch = _Batch(stage, number)
+                if number in WITH_SCHEMAS:
+                    schemas[0].look("prepare", 0, SCHEMAS)
                 for case in CASES:
-                    turns = [(ours, FAST), (bare, FAST), (later if case == "column" else loop, SLOW)]
+                    has_column = case == "column"
+                    turns = [(ours, FAST), (bare, FAST), (loops[has_column], SLOW)]
+                    if number in WITH_SCHEMAS:
+                        turns.append((schemas[has_column], SCHEMAS))
                     dice.shuffle(turns)
                     for variant, count in turns:
                         seconds = variant.look(case, number * count, count)
                         found[variant.name][case].append(seconds / count * 1000)
+                if number in WITH_SCHEMAS:
+                    schemas[0].look("drop", 0, SCHEMAS)
                 batch.drop()
                 reporter.step()
         memory = ours.memory
-    found["django-tenants"] = _schemas(stage, reporter)
     return report(found, max(sessions), memory)
 
 
@@ -88,18 +102,6 @@ class _Batch:
 
     def drop(self) -> None:
         self._stage.execute("postgres", *(f"DROP DATABASE {name} WITH (FORCE)" for name in self._names))
-
-
-def _schemas(stage: Stage, reporter: Reporter) -> dict[str, list[float]]:
-    reporter.begin("django-tenants", 1)
-    stage.guests("schemas")
-    found: dict[str, list[float]] = {}
-    for module, cases in zip(CODE, (("prepare", "first", "nothing"), ("column",)), strict=True):
-        environment = stage.environment("benchmarks.comparators.fleet", BENCH_MIGRATIONS=module)
-        with Variant("django-tenants", ["benchmarks.migrator", "schemas", "s"], environment) as variant:
-            found |= {case: [variant.look(case, 0, SCHEMAS) / SCHEMAS * 1000] for case in cases}
-    reporter.step()
-    return found
 
 
 def _tenants_file(stage: Stage) -> str:
@@ -154,7 +156,12 @@ def report(found: dict[str, dict[str, list[float]]], sessions: int, memory: floa
             "loop": Estimate.of(
                 [other / mine for mine, other in zip(ours, found["loop"][case], strict=True)]
             ),
-            "django-tenants": Estimate.of([found["django-tenants"][case][0] / mine for mine in ours]),
+            "django-tenants": Estimate.of(
+                [
+                    other / ours[number]
+                    for other, number in zip(found["django-tenants"][case], WITH_SCHEMAS, strict=True)
+                ]
+            ),
         }
         medians = {name: statistics.median(found[name][case]) for name in WAYS}
         table.add(

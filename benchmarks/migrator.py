@@ -151,7 +151,17 @@ def schemas(letter: str) -> dict[str, Case]:
             lambda: call_command("migrate_schemas", tenant=True, executor="multiprocessing", verbosity=0)
         )
 
-    return {"prepare": prepare, **dict.fromkeys(("first", "nothing", "column"), migrate)}
+    def drop(first: int, count: int) -> float:
+        from benchmarks.comparators.clients.models import Client
+
+        with connections["default"].cursor() as cursor:
+            for number in range(first, first + count):
+                cursor.execute(f"DROP SCHEMA {name_of(letter, number)} CASCADE")
+        names = [name_of(letter, number) for number in range(first, first + count)]
+        Client.objects.filter(schema_name__in=names)._raw_delete("default")
+        return 0.0
+
+    return {"prepare": prepare, "drop": drop, **dict.fromkeys(("first", "nothing", "column"), migrate)}
 
 
 def provision(letter: str) -> dict[str, Case]:

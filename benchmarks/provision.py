@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.fleet import CODE, write_tenants
+from benchmarks.fleet import CODE, LOOP, write_tenants
 from benchmarks.instrument import Estimate, Variant
 from benchmarks.migrator import name_of
 from benchmarks.progress import Reporter
@@ -31,7 +31,7 @@ def run(stage: Stage, reporter: Reporter) -> Result:
     stage.guests("single")
     stock, later = (
         stage.environment(
-            "benchmarks.comparators.loop",
+            LOOP,
             BENCH_TENANTS=str(ROUNDS * SLOW),
             BENCH_FILES=str(stage.folder / "files"),
             BENCH_MIGRATIONS=module,

@@ -91,7 +91,7 @@ class Journal:
         mine.update(ended_at=timezone.now(), outcome=self.outcome)
 
     def note(self, **facts: Any) -> None:
-        self._entries.append(Entry(run=self.run, **facts))
+        self._entries.append(Entry(run_id=self.run.pk, **facts))
         if time.monotonic() - self._written > DELAY:
             self._write()
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -231,7 +232,8 @@ def _keys(keys: Iterable[MigrationKey]) -> str:
     return ", ".join(f"{app}.{name}" for app, name in keys)
 
 
-def _heads(applied: Iterable[MigrationKey]) -> str:
+@lru_cache(maxsize=64)  # a fleet stands in few places, and each tenant's entry names two
+def _heads(applied: frozenset[MigrationKey]) -> str:
     """The last migration of each app, by name."""
     last: dict[str, str] = {}
     for app, name in applied:
