@@ -211,7 +211,12 @@ def close(alias: str) -> None:
     """Close the running code's connection to ``alias``, unless an outer transaction (a test) still owns
     it."""
     connection = _connections().of_thread(alias)
-    if connection is not None and not connection.in_atomic_block:
+    if connection is not None:
+        _close(connection)
+
+
+def _close(connection: Any) -> None:
+    if connection.connection is not None and not connection.in_atomic_block:
         connection.close()
 
 
@@ -238,14 +243,14 @@ def maintenance(alias: str, *, makes_file: bool = True, patience: float = 30.0) 
     """
     connection = connections[alias]
     wrapper = cast(TenancyWrapper, connection)
-    close(alias)
+    _close(connection)
     before = wrapper.maintenance, wrapper.makes_file, wrapper.patience
     wrapper.maintenance, wrapper.makes_file, wrapper.patience = True, makes_file, patience
     try:
         yield connection
     finally:
         wrapper.maintenance, wrapper.makes_file, wrapper.patience = before
-        close(alias)
+        _close(connection)
 
 
 @contextmanager

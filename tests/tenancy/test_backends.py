@@ -26,10 +26,12 @@ from django.db import (
     transaction,
 )
 from django.db.backends.signals import connection_created
+from psycopg2.extensions import parse_dsn
 
 from catalog.models import Category, Product
 from tenancy import exceptions, memory, stamp
 from tenancy.backends.faults import Fault, classify
+from tenancy.backends.postgresql import base as postgresql_base
 from tenancy.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
 from tenancy.backends.wrapper import TenancyWrapper
 from tenancy.connections import maintenance
@@ -706,6 +708,15 @@ if POSTGRESQL:
             params = acme.get_connection_params()
         assert (params["host"], params["hostaddr"]) == ("db.example", "127.0.0.1")
         assert params["connect_timeout"] == 2
+
+    @pytest.mark.parametrize(
+        "value",
+        ["plain", "", " ", "it's", "a\\b", "\\'", "'", "two words", "x host=evil", "x' host='evil", "é\n="],
+    )
+    def test_a_parameter_reaches_libpq_as_it_is(value):
+        """Whatever is in a password is the password, and no parameter of its own."""
+        written = postgresql_base._conninfo({"user": "u", "password": value, "port": 5432, "host": None})
+        assert parse_dsn(written) == {"user": "u", "password": value, "port": "5432"}
 
     def end_session(connection):
         process = connection.connection.info.backend_pid

@@ -52,6 +52,15 @@ def _past_the_pooler(alias: str) -> dict[str, Any] | None:
     return tenant.direct
 
 
+def _conninfo(params: dict[str, Any]) -> str:
+    """As libpq reads it (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING)."""
+    return " ".join(
+        "{}='{}'".format(name, str(value).replace("\\", "\\\\").replace("'", "\\'"))
+        for name, value in params.items()
+        if value is not None
+    )
+
+
 def _say_no_more(line: int) -> None:
     """Let the other side see that nothing comes any more, which a second descriptor would keep back: for who
     has not heard that the session is to end."""
@@ -133,12 +142,18 @@ class DatabaseWrapper(TenancyWrapper, base.DatabaseWrapper):
             params |= self._addresses(params["host"])
         return params
 
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """psycopg2 would search each parameter by regular expressions, twice: half as much work again for us
+        as libpq's part."""
+        factory = conn_params.pop("cursor_factory")
+        return super().get_new_connection({"dsn": _conninfo(conn_params), "cursor_factory": factory})
+
     def _configure_timezone(self, connection: Any) -> bool:
         """Django's, which sets the zone where the session has another name for it. Private API, read in
         Django 5.2.19."""
         if self.timezone_name == "UTC" and connection.info.parameter_status("TimeZone") in _UTC:
             return False
-        return bool(super()._configure_timezone(connection))
+        return bool(super()._configure_timezone(connection))  # type: ignore[misc]
 
     def _limits(self) -> dict[str, int]:
         if self.maintenance:  # a migration may take as long as it needs
