@@ -200,7 +200,9 @@ def _provisioned(stage: Stage, reporter: Reporter) -> list[Finding]:
         process.communicate()
         again = begin(name)
         out, _ = again.communicate()
-        cut += out.count(",") > 0 and "made its database" not in out
+        # The other run found something, and not all.
+        was_new = "made its role" in out and "made its database" in out
+        cut += not was_new and "all was well" not in out
         with stage.cursor(name) as cursor:
             cursor.execute("SELECT tenant_id FROM tenancy_stamp")
             owners = cursor.fetchall()
@@ -216,7 +218,7 @@ def _provisioned(stage: Stage, reporter: Reporter) -> list[Finding]:
             f"{converged} times",
             converged == KILLS,
         ),
-        ("most of them with a database half made", f"{cut} times", cut > KILLS / 2),
+        ("most of them in the middle of making it", f"{cut} times", cut > KILLS / 2),
     ]
 
 
