@@ -55,7 +55,10 @@ class Observer(threading.Thread):
             done = sum(len(samples) for samples in self._samples)
             self._reporter.step(done - told)
             told = done
-            self.looks.append(Look(done, *_of_processes(self._master)))
+            try:
+                self.looks.append(Look(done, *_of_processes(self._master)))
+            except (FileNotFoundError, ProcessLookupError):
+                return  # the run was interrupted, and the server has ended
 
     def end(self) -> None:
         self._ended.set()
