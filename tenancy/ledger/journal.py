@@ -27,8 +27,8 @@ logger = logging.getLogger("tenancy.fleet")
 
 #: Seconds between two signs of life; and after which a run without one has crashed.
 BEAT, SILENCE = 5.0, 30.0
-#: Seconds that entries may wait to be written. Few are left for the end, when nobody works beside it.
-DELAY = 0.25
+#: Seconds that entries may wait to be written.
+DELAY = 1.0
 
 
 class RunLocked(TenancyError):

@@ -16,9 +16,8 @@ from tenancy.fleet import Outcome, Result
 Tell = Callable[[Outcome[Any]], None]
 
 #: Events that wait to be written together, and seconds that they may. A fleet of thousands is a few
-#: statements, and no heap of events; a command that is killed loses what it did in the last moment. Few are
-#: left for the end, when nobody works beside the writing.
-_TOGETHER, _DELAY = 500, 0.25
+#: statements, and no heap of events; a command that is killed loses what it did in the last second.
+_TOGETHER, _DELAY = 500, 1.0
 
 
 @contextmanager
