@@ -64,23 +64,23 @@ class History:
         """From the rows of ``history_question``."""
         owners, schema, applied = set(), None, set()
         for first, name, current in rows:
-            if name is None:  # which no migration's is
+            if current is not None:
                 owners.add(first)
-                schema = current
-            else:
+                schema = current or None
+            elif first and name:
                 applied.add((first, name))
         return cls(frozenset(owners), schema, frozenset(applied))
 
 
 def history_question(connection: Any) -> str:
-    """A query for a row of the stamp (its tenant, NULL, the current schema, which is NULL where the entry
-    names none) and one of each migration that was applied (its app, its name, NULL). It fails where a table
-    is missing.
+    """A query for a row of the stamp (its tenant, NULL, the current schema, which is empty where the entry
+    names none) and one of each migration that was applied (its app, its name, NULL). The third tells which is
+    which, for it is nobody's data. It fails where a table is missing.
 
     A new session of PostgreSQL looks up in its catalog whatever it meets, and forgets it with the session: a
     join, or ``current_schema()``, a function, would have it look up more.
     """
-    current = "CURRENT_SCHEMA" if connection.settings_dict.get("SCHEMA") else "NULL"
+    current = "CURRENT_SCHEMA" if connection.settings_dict.get("SCHEMA") else "''"
     return (
         f"SELECT tenant_id, NULL, {current} FROM {TABLE}"
         " UNION ALL SELECT app, name, NULL FROM django_migrations"
