@@ -77,12 +77,12 @@ class TenancyConnections(ConnectionHandler):
     def of_thread(self, alias: str) -> Any:
         """The one of ``mine()`` for an alias, or None."""
         key = (get_ident(), alias)
-        found = self._own().get(alias)
+        found = None
         frame: Frame | None = current_frame()
         while frame is not None:
             found = frame.held.get(key, found)
             frame = frame.outer
-        return found
+        return self._own().get(alias) if found is None else found
 
     def close_spare(self) -> bool:
         """Close one connection that this thread has outside of all scopes and does not use now: the oldest.

@@ -60,28 +60,36 @@ class Script:
     """Filled by ``Recording``."""
 
     statements: list[Statement] = field(default_factory=list)
+    #: For PostgreSQL, which takes many in one message. Put together once, not for each database.
+    _parcels: list[Statement] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def is_one_message(self, connection: Any) -> bool:
         """Whether it is sent as a whole, and so is a transaction by itself."""
         asks = any(statement.answer is not None for statement in self.statements)
         return connection.vendor == "postgresql" and not asks
 
-    def run(self, connection: Any, first: Iterable[Statement] = (), last: Iterable[Statement] = ()) -> None:
-        """In the transaction that is open, with what this database gets before and after it; one message
-        needs none (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT).
-        Raises ``Differs``, and the database's errors."""
-        statements = [*first, *self.statements, *last]
+    def run(self, connection: Any, first: Iterable[Statement] = ()) -> None:
+        """In the transaction that is open, with what this database gets before it; one message needs none
+        (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT). Raises
+        ``Differs``, and the database's errors."""
         with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                statements = list(_in_parcels(statements, cursor))
-            for statement in statements:
+            for statement in self._to_send(connection, list(first), cursor):
                 cursor.execute(statement.sql, statement.params)
                 if statement.answer is not None and not statement.is_answered_by(cursor.fetchall()):
                     raise Differs(statement.sql)
 
+    def _to_send(self, connection: Any, first: list[Statement], cursor: Any) -> list[Statement]:
+        if connection.vendor != "postgresql":
+            return first + self.statements
+        if first:
+            return list(_in_parcels(first + self.statements, cursor))
+        if not self._parcels:
+            self._parcels = list(_in_parcels(self.statements, cursor))  # in two threads, twice the same
+        return self._parcels
+
 
 def _in_parcels(statements: Iterable[Statement], cursor: Any) -> Iterator[Statement]:
-    """PostgreSQL takes many statements in one message. SQLite is in the process, and takes one at a time."""
+    """What can be said at once is; SQLite is in the process, and takes one at a time."""
     for is_asked, group in itertools.groupby(statements, lambda statement: statement.answer is not None):
         if is_asked:
             yield from group

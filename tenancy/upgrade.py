@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import Error, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
-from django.utils.timezone import now
 
 from tenancy import routers, stamp
 from tenancy.backends.faults import Fault, classify
@@ -124,7 +124,7 @@ class Upgrade:
                 if self._has_receivers:  # one of them may have failed, after the migrations
                     self._go(connection, standing, course)
                 return Upgraded(course.standing, course.route, Way.NONE)
-            with _admitted(admit), self._first_time(course):
+            with nullcontext() if admit is None else admit(), self._first_time(course):
                 if not lock.is_held:
                     # Whoever had it before us may have done the work.
                     standing = read_standing(connection, lock)
@@ -185,15 +185,6 @@ def _is_missing_file(connection: Any) -> bool:
     return connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists()
 
 
-@contextmanager
-def _admitted(admit: Callable[[], Any] | None) -> Iterator[None]:
-    if admit is None:
-        yield
-    else:
-        with admit():
-            yield
-
-
 class _Trip:
     """One database on its way."""
 
@@ -226,7 +217,7 @@ class _Trip:
             try:
                 at_once = script.is_one_message(self.connection) and not self.connection.in_atomic_block
                 with nullcontext() if at_once else self._together():
-                    self._replay(segment, script)
+                    self._replay(script)
             except (Differs, Error) as exc:
                 if isinstance(exc, Error) and classify(exc) in _PASSING:
                     raise
@@ -250,9 +241,8 @@ class _Trip:
                 self._prepare(recording)
                 for step, passages in zip(segment.steps, self.route.passages(segment), strict=True):
                     self._take(step, passages, recording)
-                with recording.paused():
-                    for step in segment.steps:
-                        self._execute(self._records(step))
+                for step in segment.steps:
+                    self._execute(self._records(step))
         except Error as exc:
             if classify(exc) in _PASSING or len(segment.steps) == 1:
                 raise
@@ -311,12 +301,8 @@ class _Trip:
     def _stamp(self) -> list[Statement]:
         return [Statement(stamp.CREATE), Statement(stamp.INSERT, [self.connection.alias])]
 
-    def _replay(self, segment: Segment, script: Script) -> None:
-        script.run(
-            self.connection,
-            first=[] if self.is_stamped else self._stamp(),
-            last=[statement for step in segment.steps for statement in self._records(step)],
-        )
+    def _replay(self, script: Script) -> None:
+        script.run(self.connection, first=[] if self.is_stamped else self._stamp())
         self.is_stamped, self.is_bare, self.recorder._has_table = True, False, True
 
     def _take(self, step: Step, passages: list[Passage], recording: Recording | None) -> None:
@@ -341,11 +327,13 @@ class _Trip:
         return [self._insert(step.records)]
 
     def _insert(self, keys: Sequence[MigrationKey]) -> Statement:
-        applied = self.connection.ops.adapt_datetimefield_value(now())
+        """With the database's time: it is said to others too, at theirs."""
+        is_naive = self.connection.vendor == "sqlite" and not settings.USE_TZ
+        time = "datetime('now', 'localtime')" if is_naive else "CURRENT_TIMESTAMP"
         return Statement(
             "INSERT INTO django_migrations (app, name, applied) VALUES "
-            + ", ".join(["(%s, %s, %s)"] * len(keys)),
-            [value for app, name in keys for value in (app, name, applied)],
+            + ", ".join([f"(%s, %s, {time})"] * len(keys)),
+            [value for key in keys for value in key],
         )
 
     def _execute(self, statements: Iterable[Statement]) -> None:

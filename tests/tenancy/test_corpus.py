@@ -375,7 +375,9 @@ def test_a_script_that_fails_is_undone_and_the_operations_run(stable, travelled,
         ours = Upgrade(Target(*target))
         ours.carry_out("globex")
         (script,) = scripts(ours)
-        script.statements.append(Statement("DROP TABLE not_there"))
+        # Before the last thing it does, for a sequence (of the table's keys) is not set back.
+        records = [each.sql.startswith("INSERT INTO django_migrations") for each in script.statements]
+        script.statements.insert(records.index(True), Statement("DROP TABLE not_there"))
         assert ours.carry_out("initech").way is Way.OPERATIONS
         assert_same(*(dump(alias, OWN_HERE) for alias in TENANTS))
 
