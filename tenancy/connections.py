@@ -116,7 +116,7 @@ class TenancyConnections(ConnectionHandler):
         own = self._own()
         if (connection := own.get(alias)) is not None:
             is_ours = isinstance(connection, TenancyWrapper)
-            if connection.in_atomic_block or not is_ours or connection.is_current():
+            if connection.in_atomic_block or not is_ours or connection.maintenance or connection.is_current():
                 return connection
             connection.close()
             del own[alias]

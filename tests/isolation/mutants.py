@@ -354,6 +354,17 @@ def _() -> None:
     TenancyWrapper._ask_for_the_owner_once = lambda _: None
 
 
+@mutant(
+    "migrated-whosever-it-is",
+    "the fleet migrates nobody else's database",
+    f"{TENANCY}/test_rollout.py::test_somebody_elses_database_is_not_migrated[plain]",
+)
+def _() -> None:
+    from tenancy import standing
+
+    standing.needs_stamp = lambda _: False
+
+
 # Layer 5: PostgreSQL.
 
 

@@ -109,6 +109,18 @@ def test_maintenance_takes_none_that_everyday_work_left():
 
 
 @databases("acme", transaction=True)
+def test_maintenance_goes_on_where_it_began():
+    """Also when the tenant's entry is another meanwhile: half of a migration would go elsewhere."""
+    with maintenance("acme") as connection:
+        connection.ensure_connection()
+        raw = connection.connection
+        with changed_tenant("acme", database=dict(connection.settings_dict)):
+            assert connections["acme"] is connection
+            assert connection.connection is raw
+    assert not is_open("acme")
+
+
+@databases("acme", transaction=True)
 def test_maintenance_ends_with_an_exception_too():
     with pytest.raises(DatabaseError), maintenance("acme") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT no_such_column FROM django_migrations")

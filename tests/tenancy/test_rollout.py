@@ -209,6 +209,19 @@ def test_a_canary_that_cannot_be_reached_stops_it_all(behind):
     assert PRODUCT not in tables("acme")
 
 
+@pytest.mark.parametrize("arguments", [(), ("--no-replay",), ("--plan",)], ids=["plain", "no replay", "plan"])
+def test_somebody_elses_database_is_not_migrated(behind, arguments):
+    """Nor where the way is known already: of the first on it Django's executor asks whose it is, too."""
+    initechs = connections["initech"].settings_dict
+    with repointed("globex", NAME=initechs["NAME"], SCHEMA=initechs["SCHEMA"]):
+        code, _, err = tenants("migrate", "acme", "globex", "--jobs", "1", *arguments)
+        assert code == 1
+        assert "failed: globex: StampMismatch" in err
+        assert "initech" not in err
+    assert PRODUCT not in tables("initech")
+    assert (PRODUCT in tables("acme")) is (arguments != ("--plan",))
+
+
 def test_a_gate_lets_so_many_through_before_the_rest():
     gate = Gate(2)
     with gate.passage("a"), gate.passage("b"), pytest.raises(Deferred), gate.passage("c"):
@@ -324,6 +337,17 @@ def test_a_tenant_that_somebody_else_migrates_is_named(behind):
     assert code == 1
     assert "busy: globex: DatabaseBusy: The database of 'globex' is busy: somebody else migrates it" in err
     assert PRODUCT not in tables("globex")
+
+
+if ENGINE == "postgresql":
+
+    def test_a_databases_lock_has_the_key_that_other_releases_know():
+        """Two of them may run side by side while one is rolled out."""
+        with maintenance("acme") as connection, DatabaseLock(connection, 1.0) as lock:
+            lock.acquire()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+                assert cursor.fetchall() == [(1953390958, 3149147677)]
 
 
 def test_migrate_by_hand_waits_for_it_too(behind, monkeypatch):

@@ -302,6 +302,18 @@ if HAS_SERVER:
             connections["acme"].connect()
         asked.assert_not_called()
 
+    @databases("acme", transaction=True)
+    @pytest.mark.parametrize(("zone", "is_set"), [("Etc/UTC", False), ("Europe/Berlin", True)])
+    def test_the_zone_is_set_where_the_session_has_another(line, zone, is_set):
+        with tenant_context("acme"):
+            connections["acme"].ensure_connection()
+            with connections["acme"].cursor() as cursor:
+                cursor.execute(f"SET TimeZone = '{zone}'")
+            assert connections["acme"].ensure_timezone() is is_set
+            with connections["acme"].cursor() as cursor:
+                cursor.execute("SHOW TimeZone")
+                assert cursor.fetchone() == ("UTC" if is_set else zone,)
+
     @databases("acme", "globex", transaction=True)
     def test_what_one_learns_of_a_silent_server_spares_its_other_tenants(line):
         def count_globex():
