@@ -89,7 +89,7 @@ class Upgrade:
         self.target = target
         self.replay = replay and not routers.has_others()
         self.lock_timeout = lock_timeout
-        self._courses: dict[tuple[str, int, Standing], Course] = {}
+        self._courses: dict[tuple[str, int, str, Standing], Course] = {}
         self._expects_work = False
         #: Asked once for all: it looks at every app.
         self._has_receivers = has_receivers()
@@ -153,7 +153,7 @@ class Upgrade:
     def _course(self, connection: Any, standing: Standing) -> Course:
         # What a server can do, Django knows from its version, and does not ask.
         version = connection.get_database_version()[0]
-        key = (connection.vendor, version, standing)
+        key = (connection.vendor, version, _reading_of_texts(connection), standing)
         with self._lock:  # one at a time: what it takes is processor time
             if key not in self._courses:
                 route = Route(connection, self.target)
@@ -179,6 +179,16 @@ class Upgrade:
                 with course.lock:
                     course.is_being_tried = False
                     course.is_known = True
+
+
+def _reading_of_texts(connection: Any) -> str:
+    """How the session reads a text in quotes. Of what was quoted for another, a backslash would be lost.
+
+    A database or a role may have its own: https://www.postgresql.org/docs/current/runtime-config-compatible.html.
+    """
+    if connection.vendor != "postgresql":
+        return ""
+    return str(connection.connection.info.parameter_status("standard_conforming_strings"))
 
 
 def _is_missing_file(connection: Any) -> bool:

@@ -55,7 +55,9 @@ class Journal:
         self.run = Run(kind=kind, target=target, tenants=tenants, **_who())
         self.outcome: str = Run.Outcome.OK
         self._on_lost = on_lost
+        self._noted = 0
         self._facts: list[dict[str, Any]] = []
+        self._entries: list[Entry] = []
         self._written = time.monotonic()
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="journal", daemon=True)
@@ -85,29 +87,33 @@ class Journal:
         if exc_type is not None:
             self.outcome = Run.Outcome.INTERRUPTED
         self._write()
-        if self._facts:
-            logger.error("%d entries of the ledger could not be written.", len(self._facts))
+        if self._entries:
+            logger.error("%d entries of the ledger could not be written.", len(self._entries))
         mine = Run.objects.filter(pk=self.run.pk, ended_at=None)
         mine.update(ended_at=timezone.now(), outcome=self.outcome)
 
     def note(self, **facts: Any) -> None:
+        self._noted += 1
         # Made into entries many at a time: between two databases the processor has forgotten how.
-        self._facts.append(facts | {"ended_at": timezone.now()})
+        self._facts.append(facts | {"number": self._noted, "ended_at": timezone.now()})
         if time.monotonic() - self._written > DELAY:
             self._write()
 
     def _write(self) -> None:
-        self._written = time.monotonic()
-        if not self._facts:
+        self._entries += [Entry(run_id=self.run.pk, **facts) for facts in self._facts]
+        self._facts = []
+        if not self._entries:
             return
-        entries = [Entry(run_id=self.run.pk, **facts) for facts in self._facts]
         try:
-            Entry.objects.bulk_create(entries, batch_size=500)
+            # Some may be there: of a commit whose answer was lost, or that Ctrl-C broke off.
+            Entry.objects.bulk_create(self._entries, batch_size=500, ignore_conflicts=True)
         except DatabaseError as exc:
             # The run goes on: what was done is in each database. These are tried again with the next ones.
-            logger.warning("%d entries of the ledger are not written yet: %s", len(entries), exc)
+            logger.warning("%d entries of the ledger are not written yet: %s", len(self._entries), exc)
         else:
-            self._facts = []
+            self._entries = []
+        finally:
+            self._written = time.monotonic()
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT):

@@ -50,7 +50,10 @@ class Run(models.Model):
 class Entry(models.Model):
     """What a run did to one tenant. There is none for a tenant with which there was nothing to do."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="entries", db_index=False)
+    #: Which of the run's it is: written again, it is still one. A tenant may have two, as one that was given
+    #: up and came to an end all the same.
+    number = models.PositiveIntegerField(null=True, editable=False)
     tenant_id = models.CharField("tenant", max_length=40)
     #: ``tenancy.fleet.Result`` and ``tenancy.upgrade.Way``.
     result = models.CharField(max_length=16)
@@ -65,6 +68,8 @@ class Entry(models.Model):
     class Meta:
         ordering = ("id",)
         verbose_name_plural = "entries"
+        # Finds the entries of a run, too. Those from before there were numbers have none.
+        constraints = (models.UniqueConstraint(fields=["run", "number"], name="entry_once"),)
         indexes = (models.Index(fields=["tenant_id", "ended_at"], name="entry_by_tenant"),)
 
     def __str__(self) -> str:

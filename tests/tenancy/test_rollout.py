@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, migrations
+from django.db import OperationalError, connections, migrations, models
 
 from catalog.models import Category
 from tenancy import rollout
@@ -18,6 +18,7 @@ from tenancy.connections import maintenance
 from tenancy.context import current_tenant, tenant_context
 from tenancy.exceptions import DatabaseBusy
 from tenancy.fleet import each_tenant
+from tenancy.ledger.journal import Journal
 from tenancy.ledger.models import Entry, Run
 from tenancy.lock import DatabaseLock
 from tenancy.registry import get_registry
@@ -99,6 +100,28 @@ def test_the_ledger_says_what_was_done_and_who_did_it(behind):
     assert "acme" not in out
     _, out, _ = tenants("history", "--run", str(run.id)[:8], "--json")
     assert sorted(lines(out)) == ALL
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["it was written", "it was not"])
+def test_an_entry_whose_writing_was_in_doubt_is_there_once(monkeypatch, is_there):
+    facts = {"result": "ok", "way": "replay", "seconds": 1.0}
+    write = type(Entry.objects).bulk_create
+
+    def in_doubt(*args, **kwargs):
+        monkeypatch.undo()
+        if is_there:
+            write(*args, **kwargs)
+        raise OperationalError("the connection was lost")
+
+    with Journal("migrate", "", 2, lambda: None) as journal:
+        monkeypatch.setattr(type(Entry.objects), "bulk_create", in_doubt)
+        for alias in ("acme", "globex"):
+            journal._written -= 10  # so that it is time to write
+            journal.note(tenant_id=alias, **facts)
+        # As one that was given up, and came to an end all the same.
+        journal.note(tenant_id="globex", **facts)
+    entries = Entry.objects.values_list("tenant_id", "number")
+    assert sorted(entries) == [("acme", 1), ("globex", 2), ("globex", 3)]
 
 
 def test_where_nothing_is_to_be_done_nothing_is_written():
@@ -340,6 +363,34 @@ def test_a_tenant_that_somebody_else_migrates_is_named(behind):
 
 
 if ENGINE == "postgresql":
+
+    def test_what_was_quoted_for_one_is_not_said_to_one_that_reads_it_otherwise(behind, monkeypatch):
+        text = r"a\build"  # which some sessions read as a backspace
+        field = models.CharField(max_length=20, db_default=text)
+        module = importlib.import_module("catalog.migrations.0001_initial")
+        more = migrations.AddField("category", "path", field)
+        globexs = connections["globex"].settings_dict["NAME"]
+        with monkeypatch.context() as patch:
+            patch.setattr(module.Migration, "operations", [*module.Migration.operations, more])
+            execute("globex", f"ALTER DATABASE {globexs} SET standard_conforming_strings = off")
+            try:
+                upgrade = Upgrade(Target("catalog", "0001_initial"))
+                ways = [upgrade.carry_out(alias).way for alias in ("acme", "initech", "globex")]
+                found = [path_of_a_new_category(alias) for alias in ALL]
+            finally:
+                execute("globex", f"ALTER DATABASE {globexs} RESET standard_conforming_strings")
+                for alias in ALL:
+                    Upgrade(Target("catalog", "zero")).carry_out(alias)
+        assert found == [text] * 3
+        assert ways == [Way.OPERATIONS, Way.REPLAY, Way.OPERATIONS]
+
+    def path_of_a_new_category(alias):
+        with maintenance(alias) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO catalog_category (id, name, description)"
+                " VALUES (gen_random_uuid(), 'new', '') RETURNING path"
+            )
+            return cursor.fetchone()[0]
 
     def test_a_databases_lock_has_the_key_that_other_releases_know():
         """Two of them may run side by side while one is rolled out."""
