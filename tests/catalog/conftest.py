@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
+from django.test import override_settings
 
 from catalog.models import Category, Product
 from tenancy.context import tenant_context
@@ -49,7 +50,11 @@ def product_body(category):
 
 @pytest.fixture
 def at_once():
-    """Runs functions in threads that set off together; returns what each returned."""
+    """Runs functions in threads that set off together; returns what each returned.
+
+    They wait for a connection for as long as a slow disk keeps the first of them: who is told that the
+    database is busy is ``tests/tenancy/test_pool.py``'s question.
+    """
 
     def run(*functions):
         barrier = threading.Barrier(len(functions))
@@ -61,7 +66,7 @@ def at_once():
             finally:
                 connections.close_all()
 
-        with ThreadPoolExecutor(len(functions)) as pool:
+        with override_settings(TENANCY_POOL_WAIT=20), ThreadPoolExecutor(len(functions)) as pool:
             return list(pool.map(work, functions, timeout=60))
 
     return run

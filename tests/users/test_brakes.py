@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
-from django.test import Client, RequestFactory
+from django.test import Client, RequestFactory, override_settings
 from rest_framework.test import APIClient
 
 from tenancy.audit.models import Event
@@ -159,6 +159,7 @@ def test_the_admin_brakes_too(cast):
 
 
 @databases("control", transaction=True)
+@override_settings(TENANCY_POOL_WAIT=20)  # nine threads, eight connections, and a disk that may be slow
 def test_of_many_at_once_no_more_get_through_than_in_a_row():
     passed, refused = [], []
     barrier = threading.Barrier(8)

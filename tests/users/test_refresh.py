@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
+from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -219,6 +220,7 @@ def test_an_unknown_field_is_refused_and_nothing_is_spent(cast, path):
 
 
 @databases("control", transaction=True)
+@override_settings(TENANCY_POOL_WAIT=20)  # nine threads, eight connections, and a disk that may be slow
 def test_of_eight_at_once_exactly_one_wins(cast):
     """Threads, each with a connection of its own, because one connection cannot race with itself."""
     # SQLite lets one in at a time, which leaves little to race for.
