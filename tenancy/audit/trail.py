@@ -14,6 +14,7 @@ from django.db import Error
 from tenancy.account import account_name
 from tenancy.audit.models import Actor, Event, Outcome, Severity
 from tenancy.context import current_request_id, current_tenant_id
+from tenancy.rows import add_rows
 from tenancy.transactions import control_atomic
 
 logger = logging.getLogger("tenancy.audit")
@@ -54,8 +55,6 @@ ACTIONS = frozenset(
 
 #: Characters that are kept of what may be longer, as the columns have it.
 _LENGTH = 300
-#: Events that one statement adds.
-_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,13 @@ def record(
     Each is a row of its own, which waits for no other. Two of one ``id`` are one. Raises what the database
     raises: what cannot be recorded is not done.
     """
-    event = _event(action, who, **facts)
+    event = Event(**_row(action, who, **facts))
     if id is not None:
         event.id = id
     Event.objects.bulk_create([event], ignore_conflicts=id is not None)
 
 
-def _event(
+def _row(
     action: str,
     who: Who,
     *,
@@ -115,25 +114,25 @@ def _event(
     outcome: str = Outcome.OK,
     severity: str = Severity.INFO,
     details: Mapping[str, Any] | None = None,
-) -> Event:
+) -> dict[str, Any]:
     if action not in ACTIONS:
         raise ValueError(
             f"'{action}' is no action of the audit trail; add it to tenancy.audit.trail.ACTIONS."
         )
-    return Event(
-        action=action,
-        tenant_id=(current_tenant_id() or "") if tenant_id is None else tenant_id,
-        outcome=outcome,
-        severity=severity,
-        actor_kind=who.kind,
-        actor_id=who.id[:_LENGTH],
-        actor=who.name[:_LENGTH],
-        target=target[:_LENGTH],
-        address=who.address,
-        request_id=current_request_id(),
-        token_id=who.token_id,
-        details=dict(details or {}),
-    )
+    return {
+        "action": action,
+        "tenant_id": (current_tenant_id() or "") if tenant_id is None else tenant_id,
+        "outcome": outcome,
+        "severity": severity,
+        "actor_kind": who.kind,
+        "actor_id": who.id[:_LENGTH],
+        "actor": who.name[:_LENGTH],
+        "target": target[:_LENGTH],
+        "address": who.address,
+        "request_id": current_request_id(),
+        "token_id": who.token_id,
+        "details": dict(details or {}),
+    }
 
 
 def try_to_record(action: str, who: Who, **facts: Any) -> None:
@@ -148,12 +147,11 @@ def try_to_record(action: str, who: Who, **facts: Any) -> None:
 
 def try_to_record_each(action: str, who: Who, facts: Iterable[Facts]) -> None:
     """The same for what was done to many tenants, in few statements."""
-    events = [_event(action, who, **each) for each in facts]
-    if not events:
+    rows = [_row(action, who, **each) for each in facts]
+    if not rows:
         return
     try:
-        with control_atomic():
-            Event.objects.bulk_create(events, batch_size=_BATCH)
+        add_rows(Event, rows)
     except Error as exc:
         _regret(action, exc)
 

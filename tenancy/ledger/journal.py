@@ -21,6 +21,7 @@ from django.utils import timezone
 from tenancy.account import account_name
 from tenancy.exceptions import TenancyError
 from tenancy.ledger.models import Entry, Run
+from tenancy.rows import add_rows
 from tenancy.transactions import control_atomic
 
 logger = logging.getLogger("tenancy.fleet")
@@ -56,8 +57,8 @@ class Journal:
         self.outcome: str = Run.Outcome.OK
         self._on_lost = on_lost
         self._noted = 0
-        self._facts: list[dict[str, Any]] = []
-        self._entries: list[Entry] = []
+        #: Entries that wait to be written.
+        self._waiting: list[dict[str, Any]] = []
         self._written = time.monotonic()
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="journal", daemon=True)
@@ -87,31 +88,29 @@ class Journal:
         if exc_type is not None:
             self.outcome = Run.Outcome.INTERRUPTED
         self._write()
-        if self._entries:
-            logger.error("%d entries of the ledger could not be written.", len(self._entries))
+        if self._waiting:
+            logger.error("%d entries of the ledger could not be written.", len(self._waiting))
         mine = Run.objects.filter(pk=self.run.pk, ended_at=None)
         mine.update(ended_at=timezone.now(), outcome=self.outcome)
 
     def note(self, **facts: Any) -> None:
         self._noted += 1
-        # Made into entries many at a time: between two databases the processor has forgotten how.
-        self._facts.append(facts | {"number": self._noted, "ended_at": timezone.now()})
+        known = {"run_id": self.run.pk, "number": self._noted, "ended_at": timezone.now()}
+        self._waiting.append(facts | known)
         if time.monotonic() - self._written > DELAY:
             self._write()
 
     def _write(self) -> None:
-        self._entries += [Entry(run_id=self.run.pk, **facts) for facts in self._facts]
-        self._facts = []
-        if not self._entries:
+        if not self._waiting:
             return
         try:
             # Some may be there: of a commit whose answer was lost, or that Ctrl-C broke off.
-            Entry.objects.bulk_create(self._entries, batch_size=500, ignore_conflicts=True)
+            add_rows(Entry, self._waiting, ignore_conflicts=True)
         except DatabaseError as exc:
             # The run goes on: what was done is in each database. These are tried again with the next ones.
-            logger.warning("%d entries of the ledger are not written yet: %s", len(self._entries), exc)
+            logger.warning("%d entries of the ledger are not written yet: %s", len(self._waiting), exc)
         else:
-            self._entries = []
+            self._waiting = []
         finally:
             self._written = time.monotonic()
 

@@ -69,7 +69,7 @@ def test_a_trail_that_cannot_be_written_stops_nobody(monkeypatch, caplog):
         with connections["control"].cursor() as cursor:
             cursor.execute("SELECT * FROM no_such_table")
 
-    monkeypatch.setattr(Event.objects, "bulk_create", refuse)
+    monkeypatch.setattr("tenancy.audit.trail.add_rows", refuse)
     with recorded("report.run") as note:
         note(outcomes(1)[0])
     assert "report.run could not be recorded in the audit trail" in caplog.text
