@@ -128,7 +128,7 @@ def _row(
         "actor_id": who.id[:_LENGTH],
         "actor": who.name[:_LENGTH],
         "target": target[:_LENGTH],
-        "address": who.address,
+        "address": who.address or None,
         "request_id": current_request_id(),
         "token_id": who.token_id,
         "details": dict(details or {}),

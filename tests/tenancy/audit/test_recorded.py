@@ -69,10 +69,11 @@ def test_a_trail_that_cannot_be_written_stops_nobody(monkeypatch, caplog):
         with connections["control"].cursor() as cursor:
             cursor.execute("SELECT * FROM no_such_table")
 
-    monkeypatch.setattr("tenancy.audit.trail.add_rows", refuse)
+    monkeypatch.setattr("tenancy.rows._add", refuse)
     with recorded("report.run") as note:
         note(outcomes(1)[0])
     assert "report.run could not be recorded in the audit trail" in caplog.text
+    assert not Event.objects.exists()  # can be asked: the transaction around it, the test's, goes on
 
 
 def test_a_report_is_in_the_trail_of_each_tenant_that_was_asked():
