@@ -222,11 +222,12 @@ def _provisioned(stage: Stage, reporter: Reporter) -> list[Finding]:
     ]
 
 
-#: What the server shows of a provisioning that is under way.
+#: What the server shows of a provisioning under way. When its role shows, all is done but to let it in.
 SIGNS = (
+    "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query ~ ('^CREATE DATABASE \"' || %s || '\"')",
     "SELECT 1 FROM pg_database WHERE datname = %s",
+    "SELECT 1 FROM pg_stat_activity WHERE datname = %s",
     "SELECT 1 FROM pg_roles WHERE rolname = %s || '_app'",
-    "SELECT 1 FROM pg_database WHERE datname = %s AND datconnlimit = -1",
 )
 
 
