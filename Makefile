@@ -106,7 +106,7 @@ bench-faults: $(VENV)/bench.done  ## What a dead, a restarted and a noisy tenant
 	@$(BIN)/python -m benchmarks faults $(BENCH_ARGS)
 
 .PHONY: bench-fleet
-bench-fleet: $(VENV)/bench.done  ## What migrating and provisioning a fleet costs, and what a crash leaves (eight minutes)
+bench-fleet: $(VENV)/bench.done  ## What migrating and provisioning a fleet costs, and what a crash leaves (twenty minutes)
 	@$(BIN)/python -m benchmarks fleet provision many crashes $(BENCH_ARGS)
 
 .PHONY: bench-reports

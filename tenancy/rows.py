@@ -30,7 +30,8 @@ def add_rows(
     A row has values by ``attname`` (``run_id``, not ``run``); what it leaves out is the field's default, and
     an automatic key is never in it. Values are None, text, finite numbers of the column's kind, times with a
     zone, UUIDs and, for a JSON field, what JSON holds. With ``ignore_conflicts`` a row that is there already
-    is left out. Raises ``TypeError`` for a name that is no field's, and for an object of another kind.
+    is left out. Raises ``TypeError`` for a name that is no field's, and for an object of another kind. Where
+    there are no rows nothing is asked.
     """
     if not rows:
         return

@@ -147,11 +147,8 @@ def try_to_record(action: str, who: Who, **facts: Any) -> None:
 
 def try_to_record_each(action: str, who: Who, facts: Iterable[Facts]) -> None:
     """The same for what was done to many tenants, in few statements."""
-    rows = [_row(action, who, **each) for each in facts]
-    if not rows:
-        return
     try:
-        add_rows(Event, rows)
+        add_rows(Event, [_row(action, who, **each) for each in facts])
     except Error as exc:
         _regret(action, exc)
 

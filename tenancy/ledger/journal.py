@@ -101,8 +101,6 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        if not self._waiting:
-            return
         try:
             # Some may be there: of a commit whose answer was lost, or that Ctrl-C broke off.
             add_rows(Entry, self._waiting, ignore_conflicts=True)
